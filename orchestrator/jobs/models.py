@@ -1,0 +1,159 @@
+"""Tables of a job's life: the request, what was heard, what is said, what came out, and the events people follow."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, Text, UniqueConstraint, func
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+from uuid_utils.compat import uuid7
+
+from orchestrator.database import Base
+
+KINDS = ("video_translation", "audio_translation", "subtitles")
+STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
+STAGES = ("extracting", "transcribing", "translating", "synthesizing", "merging")
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} in ({', '.join(repr(value) for value in values)})"
+
+
+class Job(Base):
+    """One request on a media. Its id is the id of its durable workflow."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", KINDS), name="kind"),
+        CheckConstraint(_one_of("status", STATUSES), name="status"),
+        CheckConstraint(_one_of("stage", STAGES), name="stage"),
+        CheckConstraint("progress between 0 and 100", name="progress"),
+        UniqueConstraint("user_id", "idempotency_key"),
+        Index("ix_job_user_id_id", "user_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user_account.id"))
+    media_id: Mapped[UUID] = mapped_column(ForeignKey("media.id"))
+    kind: Mapped[str]
+    source_language: Mapped[str | None]
+    """As asked for; None lets Whisper detect it."""
+    detected_language: Mapped[str | None]
+    target_languages: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    options: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
+    status: Mapped[str] = mapped_column(default="pending")
+    stage: Mapped[str | None]
+    progress: Mapped[int] = mapped_column(default=0)
+    counts: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
+    """Finished and expected windows and segments: {"windows": [3, 12], "segments": [1, 9]}."""
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    """{"code", "message"} of a failed job."""
+    warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
+    """[{"code", "message"}]: what the user should know about a result that came out all the same."""
+    idempotency_key: Mapped[str | None]
+    request_hash: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    started_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class JobEvent(Base):
+    """What happened to a job, in order: the source of its server-sent events."""
+
+    __tablename__ = "job_event"
+    __table_args__ = (Index("ix_job_event_job_id_id", "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
+    type: Mapped[str]
+    """"progress", "warning" or a status ("completed", "failed", "cancelled")."""
+    data: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
+
+
+class HeardWindow(Base):
+    """A stretch of audio cut at silences, and the words Whisper heard in it (absolute seconds)."""
+
+    __tablename__ = "heard_window"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    start: Mapped[float]
+    end: Mapped[float]
+    speech: Mapped[float]
+    """Seconds of speech inside, by voice activity."""
+    language: Mapped[str | None]
+    language_probability: Mapped[float | None]
+    words: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
+    """[{"text", "start", "end", "probability"}]; None until heard, [] where nothing is said."""
+
+
+class SegmentRow(Base):
+    """One sentence or clause of the original, the unit that is translated and spoken."""
+
+    __tablename__ = "segment"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    passage: Mapped[int]
+    start: Mapped[float]
+    end: Mapped[float]
+    next_start: Mapped[float]
+    """Where the slot must end at the latest: the next segment's onset, or the end of the media."""
+    language: Mapped[str]
+    speaker: Mapped[str | None]
+    text: Mapped[str]
+    words: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+
+
+class Rendition(Base):
+    """A segment in one target language: its translation and the speech placed in its slot."""
+
+    __tablename__ = "rendition"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    language: Mapped[str] = mapped_column(primary_key=True)
+    segment: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    score: Mapped[float | None]
+    """Log-probability per token of the chosen translation; None where the text was taken over untranslated."""
+    voice: Mapped[str | None]
+    seed: Mapped[int | None]
+    speed: Mapped[float | None]
+    onset: Mapped[float | None]
+    seconds: Mapped[float | None]
+    """Length of the speech as it is placed; None until spoken."""
+    overflow: Mapped[float | None]
+    """Seconds by which the speech runs past its slot."""
+    audio_key: Mapped[str | None]
+
+
+class Artifact(Base):
+    """A finished file of a job. The row appears in the transaction that completes the job."""
+
+    __tablename__ = "artifact"
+    __table_args__ = (UniqueConstraint("job_id", "name"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    """"video", "audio", "subtitles", "transcript" or "quality_report"."""
+    language: Mapped[str | None]
+    name: Mapped[str]
+    content_type: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    storage_key: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class Worker(Base):
+    """A worker process's heartbeat, by which the others know whose work to take over."""
+
+    __tablename__ = "worker"
+
+    executor_id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str]
+    beat_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    state: Mapped[str] = mapped_column(default="up")
