@@ -1,0 +1,96 @@
+"""What the model plane can do with each language, as its models' configurations tell it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PIVOT = "en"
+"""The language through which a pair without a model of its own is translated."""
+
+ANY_LANGUAGE = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One translation model: source and target language (BCP 47), its licence, and whether it is a toy for tests."""
+
+    source: str
+    target: str
+    licence: str
+    paid_use: bool
+    toy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One voice. `stand_in_for` holds the languages it may speak for want of a voice of their own ("*": any)."""
+
+    name: str
+    language: str
+    gender: str | None
+    licence: str
+    paid_use: bool
+    stand_in_for: frozenset[str]
+    characters_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """The languages that can be heard, the pairs that can be translated, the voices that can speak."""
+
+    heard: frozenset[str]
+    pairs: tuple[Pair, ...]
+    voices: tuple[Voice, ...]
+
+    def route(self, source: str, target: str) -> tuple[Pair, ...]:
+        """The models from source to target: one, two by way of English, or none where nothing leads there."""
+        direct = self._pair(source, target)
+        if direct:
+            return (direct,)
+        there, onward = self._pair(source, PIVOT), self._pair(PIVOT, target)
+        return (there, onward) if there and onward else ()
+
+    def targets(self, source: str) -> frozenset[str]:
+        """Every language a text in `source` can be translated into."""
+        return frozenset(pair.target for pair in self.pairs if self.route(source, pair.target))
+
+    def target_languages(self) -> frozenset[str]:
+        return frozenset(pair.target for pair in self.pairs)
+
+    def voice_for(self, language: str, name: str | None = None) -> Voice | None:
+        """The voice for a language: the one named, else one of that language, else a stand-in, else none."""
+        if name is not None:
+            return next((voice for voice in self.voices if voice.name == name), None)
+        own = next((voice for voice in self.voices if voice.language == language), None)
+        return own or next(
+            (voice for voice in self.voices if voice.stand_in_for & {language, ANY_LANGUAGE}),
+            None,
+        )
+
+    def _pair(self, source: str, target: str) -> Pair | None:
+        return next((pair for pair in self.pairs if (pair.source, pair.target) == (source, target)), None)
+
+
+def read_capabilities(
+    whisper: Iterable[Mapping[str, Any]], opus_mt: Iterable[Mapping[str, Any]], coqui_tts: Iterable[Mapping[str, Any]]
+) -> Capabilities:
+    """Capabilities from the `catalogue` parameter of the three models' configurations (lists of JSON objects)."""
+    return Capabilities(
+        heard=frozenset(language for entry in whisper for language in entry["languages"]),
+        pairs=tuple(
+            Pair(entry["source"], entry["target"], entry["licence"], entry["paid_use"], entry.get("toy", False))
+            for entry in opus_mt
+        ),
+        voices=tuple(
+            Voice(
+                name=entry["name"],
+                language=entry["language"],
+                gender=entry.get("gender"),
+                licence=entry["licence"],
+                paid_use=entry["paid_use"],
+                stand_in_for=frozenset(entry.get("stand_in_for") or ()),
+                characters_per_second=entry["characters_per_second"],
+            )
+            for entry in coqui_tts
+        ),
+    )

@@ -1,0 +1,263 @@
+"""The models as the control plane sees them: typed calls over the Open Inference Protocol (gRPC)."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+import tritonclient.grpc.aio as triton
+from tritonclient.utils import InferenceServerException
+
+from orchestrator.capabilities import Capabilities, read_capabilities
+from orchestrator.errors import OctaviaError
+
+log = structlog.get_logger(__name__)
+
+Samples = npt.NDArray[np.float32]
+
+SPEECH_RATE = 16_000
+"""Sample rate of what vad and whisper hear."""
+
+TRANSLATION_ROWS = 64
+"""opus_mt's largest batch."""
+
+CALL_TIMEOUT_S = 300.0
+"""A window takes a second and a long sentence a few; beyond this the replica hangs."""
+
+_RETRIED = ("StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED")
+_CHANNEL = [
+    ("grpc.max_send_message_length", 64 * 2**20),
+    ("grpc.max_receive_message_length", 64 * 2**20),
+    # gRPC's own back-off grows to two minutes: a model plane that restarts is back in ten seconds.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
+
+
+class ModelPlaneUnavailableError(OctaviaError):
+    """The model plane did not answer for as long as we are ready to wait."""
+
+    def __init__(self, model: str, waited_s: float) -> None:
+        super().__init__(
+            "models_unavailable",
+            f"The model '{model}' has not answered for {waited_s:.0f} s. Check that the model plane runs, then try again.",
+            status=503,
+        )
+
+
+class ModelRefusedError(OctaviaError):
+    """A model refused the request: a pair or voice it does not have, or input it cannot take."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__("model_refused", f"The model '{model}' refused the request: {reason}", status=422)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechActivity:
+    """Where somebody speaks. `stretches` [n, 2] in seconds; `probability` [m], one per 32 ms."""
+
+    stretches: npt.NDArray[np.float32]
+    probability: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class HeardWord:
+    """A word as Whisper writes it (with its leading space), seconds from the start of the audio given."""
+
+    text: str
+    start: float
+    end: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What Whisper heard in one window. Without speech `text` is empty and there are no words."""
+
+    text: str
+    language: str
+    language_probability: float
+    words: tuple[HeardWord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A translation and its log-probability per token."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What is to be spoken and how; the same five always give the same samples. `speed` 1.0 is the voice's own rate."""
+
+    text: str
+    language: str
+    voice: str
+    speed: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Synthesised speech: float32 mono samples at `sample_rate` Hz."""
+
+    samples: Samples
+    sample_rate: int
+
+
+class Inference:
+    """A client of the model plane. One per process; a call waits through a restart of the plane."""
+
+    def __init__(self, address: str, *, wait_s: float = 600.0) -> None:
+        self._client = triton.InferenceServerClient(address, channel_args=_CHANNEL)
+        self._wait_s = wait_s
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def is_ready(self) -> bool:
+        """Whether every model answers right now."""
+        try:
+            return bool(await self._client.is_server_ready(client_timeout=2))
+        except InferenceServerException:
+            return False
+
+    async def capabilities(self) -> Capabilities:
+        """What the loaded weights can do. Raises ModelPlaneUnavailableError at once when the plane is not there."""
+        lists = await asyncio.gather(*(self._catalogue(model) for model in ("whisper", "opus_mt", "coqui_tts")))
+        return read_capabilities(*lists)
+
+    async def speech_activity(self, audio: Samples) -> SpeechActivity:
+        """Stretches of speech in 16 kHz mono audio [n] of at most 600 s."""
+        found = await self._infer("vad", [_tensor("AUDIO", audio)], ["SPEECH", "PROBABILITY"])
+        return SpeechActivity(found["SPEECH"].reshape(-1, 2), found["PROBABILITY"])
+
+    async def transcribe(self, audio: Samples, language: str | None = None) -> Heard:
+        """The words in a window of 16 kHz mono audio [n] of at most 30 s; the language is detected unless given."""
+        found = await self._infer(
+            "whisper",
+            [_tensor("AUDIO", audio[np.newaxis]), _texts("LANGUAGE", [[language or ""]])],
+            ["TEXT", "LANGUAGE", "LANGUAGE_PROBABILITY", "SEGMENTS"],
+        )
+        segments = json.loads(found["SEGMENTS"].item())
+        return Heard(
+            text=found["TEXT"].item().decode(),
+            language=found["LANGUAGE"].item().decode(),
+            language_probability=float(found["LANGUAGE_PROBABILITY"].item()),
+            words=tuple(
+                HeardWord(word["word"], word["start"], word["end"], word["probability"])
+                for segment in segments
+                for word in segment["words"]
+            ),
+        )
+
+    async def translate(
+        self, sentences: Sequence[str], source: str, target: str, hypotheses: int = 1
+    ) -> list[list[Hypothesis]]:
+        """For each sentence its best translations, best first. Raises ModelRefusedError for a pair without a model."""
+        batches = [sentences[at : at + TRANSLATION_ROWS] for at in range(0, len(sentences), TRANSLATION_ROWS)]
+        answers = await asyncio.gather(*(self._translate(batch, source, target, hypotheses) for batch in batches))
+        return [row for answer in answers for row in answer]
+
+    async def seconds(self, utterance: Utterance) -> float:
+        """How long the utterance will be when spoken, exactly and without speaking it."""
+        found = await self._infer("coqui_tts", _utterance(utterance), ["SECONDS"])
+        return float(found["SECONDS"].item())
+
+    async def synthesize(self, utterance: Utterance) -> Speech:
+        """The utterance as sound."""
+        found = await self._infer("coqui_tts", _utterance(utterance), ["AUDIO", "NUM_SAMPLES", "SAMPLE_RATE"])
+        count = int(found["NUM_SAMPLES"].item())
+        return Speech(found["AUDIO"].reshape(-1)[:count], int(found["SAMPLE_RATE"].item()))
+
+    async def _translate(
+        self, sentences: Sequence[str], source: str, target: str, hypotheses: int
+    ) -> list[list[Hypothesis]]:
+        rows = len(sentences)
+        count = np.full((rows, 1), hypotheses, np.int32)
+        found = await self._infer(
+            "opus_mt",
+            [
+                _texts("TEXT", [[sentence] for sentence in sentences]),
+                _texts("SOURCE", [[source]] * rows),
+                _texts("TARGET", [[target]] * rows),
+                _tensor("NUM_HYPOTHESES", count),
+            ],
+            ["TRANSLATIONS", "SCORES"],
+        )
+        return [
+            [Hypothesis(text.decode(), float(score)) for text, score in zip(*row, strict=True) if np.isfinite(score)]
+            for row in zip(found["TRANSLATIONS"], found["SCORES"], strict=True)
+        ]
+
+    async def _catalogue(self, model: str) -> list[dict[str, Any]]:
+        answer = await self._waiting(
+            model, lambda: self._client.get_model_config(model, as_json=True, client_timeout=10), wait_s=0
+        )
+        parameters = answer["config"].get("parameters", {})
+        return list(json.loads(parameters.get("catalogue", {}).get("string_value", "[]")))
+
+    async def _infer(self, model: str, inputs: list[Any], outputs: list[str]) -> dict[str, npt.NDArray[Any]]:
+        requested = [triton.InferRequestedOutput(name) for name in outputs]
+        answer = await self._waiting(
+            model,
+            lambda: self._client.infer(model, inputs, outputs=requested, client_timeout=CALL_TIMEOUT_S),
+            wait_s=self._wait_s,
+        )
+        return {name: answer.as_numpy(name) for name in outputs}
+
+    async def _waiting(self, model: str, call: Callable[[], Awaitable[Any]], wait_s: float) -> Any:
+        """The call's answer, asked for again while the plane restarts, at most `wait_s` seconds after the first failure."""
+        failed_at: float | None = None
+        pause = 0.2
+        while True:
+            try:
+                return await call()
+            except InferenceServerException as error:
+                if error.status() not in _RETRIED:
+                    raise ModelRefusedError(model, error.message()) from error
+                failed_at = failed_at or time.monotonic()
+                if time.monotonic() - failed_at >= wait_s:
+                    raise ModelPlaneUnavailableError(model, wait_s) from error
+                log.info("model plane does not answer, waiting", model=model, pause=round(pause, 1))
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            pause = min(pause * 2, 5.0)
+
+
+def _tensor(name: str, values: npt.NDArray[Any]) -> Any:
+    datatype = {np.dtype(np.float32): "FP32", np.dtype(np.int32): "INT32", np.dtype(np.int64): "INT64"}[values.dtype]
+    return _input(name, values, datatype)
+
+
+def _texts(name: str, rows: list[list[str]]) -> Any:
+    return _input(name, np.array([[text.encode() for text in row] for row in rows], dtype=np.object_), "BYTES")
+
+
+def _input(name: str, values: npt.NDArray[Any], datatype: str) -> Any:
+    tensor = triton.InferInput(name, list(values.shape), datatype)
+    tensor.set_data_from_numpy(values)
+    return tensor
+
+
+def _utterance(utterance: Utterance) -> list[Any]:
+    return [
+        _texts("TEXT", [[utterance.text]]),
+        _texts("LANGUAGE", [[utterance.language]]),
+        _texts("VOICE", [[utterance.voice]]),
+        _tensor("SPEED", np.array([[utterance.speed]], np.float32)),
+        _tensor("SEED", np.array([[utterance.seed]], np.int64)),
+    ]
