@@ -1,0 +1,145 @@
+"""How DBOS is used: names, serializer, the worker's instance, the API's client, and the few underscored calls.
+
+The queue's rows are readable JSON and carry ids only. Whatever reaches under DBOS's public surface stands in this file
+and is held by a contract test.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig, SetEnqueueOptions
+from dbos._dbos import _get_dbos_instance
+from dbos._error import DBOSAwaitedWorkflowCancelledError
+from dbos._serialization import Serializer
+from sqlalchemy.orm import Session
+
+from orchestrator.errors import OctaviaError
+
+APPLICATION = "octavia"
+VERSION = "1"
+"""Constant: running jobs go on under new code. Raised only for an incompatible change of a workflow's steps."""
+
+JOB_WORKFLOW = "job"
+JOBS_QUEUE = "jobs"
+CHUNKS_QUEUE = "chunks"
+"""Of its own, for a waiting job would otherwise hold the place its windows and passages need."""
+
+INTERNAL_QUEUE = "_dbos_internal_queue"
+MAX_RECOVERY_ATTEMPTS = 20
+"""Every planned restart counts as one; a job that has ended its worker this often is given up."""
+
+JsonValue = Any
+
+
+class JsonSerializer(Serializer):
+    """JSON in place of DBOS's pickle: whoever can write a row cannot run code in a worker."""
+
+    def name(self) -> str:
+        return "octavia_json"
+
+    def serialize(self, data: JsonValue) -> str:
+        return json.dumps(data, default=_encode, separators=(",", ":"))
+
+    def deserialize(self, serialized_data: str) -> JsonValue:
+        return json.loads(serialized_data, object_hook=_decode)
+
+
+def _encode(value: object) -> dict[str, Any]:
+    match value:
+        case OctaviaError():
+            return {"__error__": "OctaviaError", "code": value.code, "message": value.message, "status": value.status}
+        case DBOSAwaitedWorkflowCancelledError():
+            return {"__error__": "DBOSAwaitedWorkflowCancelledError", "message": str(value)}
+        case BaseException():
+            return {"__error__": type(value).__name__, "message": str(value)}
+    raise TypeError(f"{type(value).__name__} is not JSON: steps return plain lists, dicts, numbers and text")
+
+
+def _decode(value: dict[str, Any]) -> JsonValue:
+    match value:
+        case {"__error__": "OctaviaError", "code": code, "message": message, "status": status}:
+            return OctaviaError(code, message, status=status)
+        case {"__error__": "DBOSAwaitedWorkflowCancelledError", "message": message}:
+            return DBOSAwaitedWorkflowCancelledError(message)
+        case {"__error__": kind, "message": message}:
+            return RuntimeError(f"{kind}: {message}")
+    return value
+
+
+def worker_config(engine: sa.Engine, executor_id: str) -> DBOSConfig:
+    """Settings of a worker's DBOS on our own engine, whose connect hook lets it wait out a database outage."""
+    return DBOSConfig(
+        name=APPLICATION,
+        system_database_url=engine.url.render_as_string(hide_password=False),
+        system_database_engine=engine,
+        application_version=VERSION,
+        executor_id=executor_id,
+        serializer=JsonSerializer(),
+        run_migrations=False,
+        max_executor_threads=32,
+        log_level="WARNING",
+        notification_listener_polling_interval_sec=0.2,
+    )
+
+
+def api_client(engine: sa.Engine) -> DBOSClient:
+    """A client that enqueues and cancels, runs nothing, and fails at once while the database is away."""
+    return DBOSClient(
+        system_database_engine=engine,
+        application_name=APPLICATION,
+        serializer=JsonSerializer(),
+        lazy=True,
+        retry_connection_errors=False,
+    )
+
+
+def enqueue_job(client: DBOSClient, session: Session, job_id: UUID, user_id: UUID) -> None:
+    """Enqueue a job's workflow in the caller's transaction, its id the job's, fair among users."""
+    client.enqueue_in_transaction(
+        session,
+        {
+            "queue_name": JOBS_QUEUE,
+            "workflow_name": JOB_WORKFLOW,
+            "workflow_id": str(job_id),
+            "workflow_id_reuse_policy": "reject",
+            "queue_partition_key": str(user_id),
+        },
+        str(job_id),
+    )
+
+
+def for_user(user_id: str) -> SetEnqueueOptions:
+    """Options under which a workflow enqueues its children: without the key they would wait for ever."""
+    return SetEnqueueOptions(queue_partition_key=user_id)
+
+
+async def register_queues(*, jobs_per_worker: int, chunks_per_worker: int) -> None:
+    """The two queues, partitioned by user so that no one holds more than three quarters of a worker."""
+    await DBOS.register_queue_async(
+        JOBS_QUEUE,
+        worker_concurrency=jobs_per_worker,
+        partition_worker_concurrency=max(1, jobs_per_worker * 3 // 4),
+        polling_interval_sec=0.2,
+        on_conflict="always_update",
+    )
+    await DBOS.register_queue_async(
+        CHUNKS_QUEUE,
+        worker_concurrency=chunks_per_worker,
+        partition_worker_concurrency=max(1, chunks_per_worker * 3 // 4),
+        polling_interval_sec=0.1,
+        on_conflict="always_update",
+    )
+
+
+def take_over(dead: Iterable[str]) -> int:
+    """Put the running workflows of dead executors back into their queues; returns how many."""
+    return len(DBOS._recover_pending_workflows(list(dead)))
+
+
+def give_back(workflow_id: str, executor_id: str) -> bool:
+    """Put back a workflow that is marked as running on this executor although nothing runs it here."""
+    system = _get_dbos_instance()._sys_db
+    return bool(system.reenqueue_for_recovery(workflow_id, [executor_id], INTERNAL_QUEUE))

@@ -1,0 +1,113 @@
+"""A worker's sign of life, and the taking over of work whose worker has none.
+
+Each worker beats into the `worker` table and looks for workflows that run on an executor which has stopped beating
+(or said goodbye). Any number of workers may look at once: the queue's own guard lets one of them win each row.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+import structlog
+from dbos import DBOS
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.jobs import durable
+
+log = structlog.get_logger(__name__)
+
+ORPHAN_AGE_S = 30
+ORPHAN_SIGHTINGS = 3
+"""A row is an orphan when nothing runs it in this many looks in a row: one look may fall between claim and start."""
+
+_running: Counter[str] = Counter()
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """Marks the current workflow as running in this process. Counted: a stale run may end while a new one goes on."""
+    workflow_id = str(DBOS.workflow_id)
+    _running[workflow_id] += 1
+    try:
+        yield
+    finally:
+        _running[workflow_id] -= 1
+        if not _running[workflow_id]:
+            del _running[workflow_id]
+
+
+_BEAT = sa.text(
+    "insert into worker (executor_id, version, state) values (:executor_id, :version, 'up')"
+    " on conflict (executor_id) do update set beat_at = now(), state = 'up'"
+)
+_GOODBYE = sa.text("update worker set state = 'gone' where executor_id = :executor_id")
+_DEAD = sa.text(
+    "select distinct w.executor_id, h.state is not distinct from 'gone' as gone"
+    " from dbos.workflow_status w left join worker h using (executor_id)"
+    " where w.status = 'PENDING' and w.application_version = :version and w.executor_id <> :executor_id"
+    " and (h.executor_id is null or h.state = 'gone' or h.beat_at < now() - make_interval(secs => :stale_after))"
+)
+_MINE = sa.text(
+    "select workflow_uuid from dbos.workflow_status where status = 'PENDING' and executor_id = :executor_id"
+    " and started_at_epoch_ms < (extract(epoch from now()) - :age) * 1000"
+)
+
+
+class Heartbeat:
+    """Beats every third of `stale_after_s`; takes over from executors that have missed a whole period."""
+
+    def __init__(self, engine: AsyncEngine, executor_id: str, stale_after_s: float) -> None:
+        self._engine = engine
+        self._executor_id = executor_id
+        self._stale_after_s = stale_after_s
+        self._well_since: float | None = None
+        self._sightings: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Beat for ever. A failing database only postpones: nobody is declared dead on old beats."""
+        while True:
+            try:
+                await self._beat()
+                await self._reap()
+                await self._give_back_orphans()
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                self._well_since = None
+                log.warning("heartbeat failed", error=type(error).__name__)
+            await asyncio.sleep(self._stale_after_s / 3)
+
+    async def goodbye(self) -> None:
+        """Say that this executor is gone, so that the others need not wait for its silence."""
+        async with self._engine.begin() as connection:
+            await connection.execute(_GOODBYE, {"executor_id": self._executor_id})
+
+    async def _beat(self) -> None:
+        async with self._engine.begin() as connection:
+            await connection.execute(_BEAT, {"executor_id": self._executor_id, "version": durable.VERSION})
+        self._well_since = self._well_since or time.monotonic()
+
+    async def _reap(self) -> None:
+        """Take over at once from those who said goodbye; from the silent only after a whole period of good beats.
+
+        After a database outage every beat is old, and everybody would take over from everybody.
+        """
+        well_for = time.monotonic() - (self._well_since or time.monotonic())
+        values = {"executor_id": self._executor_id, "version": durable.VERSION, "stale_after": self._stale_after_s}
+        async with self._engine.begin() as connection:
+            rows = (await connection.execute(_DEAD, values)).all()
+        dead = [row.executor_id for row in rows if row.gone or well_for > self._stale_after_s]
+        if dead:
+            count = await asyncio.to_thread(durable.take_over, dead)
+            log.warning("took over the work of workers that are gone", workers=dead, workflows=count)
+
+    async def _give_back_orphans(self) -> None:
+        values = {"executor_id": self._executor_id, "age": ORPHAN_AGE_S}
+        async with self._engine.begin() as connection:
+            mine = set((await connection.execute(_MINE, values)).scalars())
+        self._sightings = Counter({each: self._sightings[each] + 1 for each in mine - set(_running)})
+        for workflow_id in [each for each, count in self._sightings.items() if count >= ORPHAN_SIGHTINGS]:
+            given = await asyncio.to_thread(durable.give_back, workflow_id, self._executor_id)
+            log.warning("gave back a workflow that nothing runs", workflow_id=workflow_id, given=given)
+            del self._sightings[workflow_id]

@@ -1,0 +1,72 @@
+"""What the command line shows: a live bar per stage, and at the end where the results are and what they measure."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+BARS = {
+    "uploading": "Uploading",
+    "extracting": "Extracting audio",
+    "transcribing": "Transcribing",
+    "translating": "Translating",
+    "synthesizing": "Speaking",
+    "merging": "Merging",
+}
+
+
+class StageBars:
+    """One bar per stage, fed with the counts of a job's progress events ({"transcribing": [3, 12], …})."""
+
+    def __init__(self, console: Console, stages: tuple[str, ...]) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=40),
+            TextColumn("{task.fields[note]:>12}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._bars: dict[str, TaskID] = {
+            stage: self._progress.add_task(BARS[stage], total=None, start=False, note="") for stage in stages
+        }
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def update(self, stage: str, done: float, total: float, note: str | None = None) -> None:
+        bar = self._bars.get(stage)
+        if bar is None or not total:
+            return
+        task = self._progress.tasks[bar]
+        if task.finished:
+            return
+        if not task.started:
+            self._progress.start_task(bar)
+        self._progress.update(bar, completed=done, total=total, note=note or f"{done:g} / {total:g}")
+
+    def counts(self, counts: Mapping[str, list[float]]) -> None:
+        for stage, (done, total) in counts.items():
+            self.update(stage, done, total)
+
+
+def results(console: Console, files: Mapping[str, Path], reports: list[dict[str, Any]], job: Mapping[str, Any]) -> None:
+    """The paths of the results, the figures of the quality report, and every warning in plain words."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, path in files.items():
+        table.add_row(name, str(path))
+    console.print(table)
+    for report in reports:
+        figures = Table(show_header=False, box=None, pad_edge=False, title=f"Measured ({report.get('language', '')})")
+        for name, value in report.get("figures", {}).items():
+            figures.add_row(name.replace("_", " "), str(value))
+        console.print(figures)
+    for warning in job["warnings"]:
+        console.print(f"[yellow]Note:[/yellow] {warning['message']}", soft_wrap=True)
