@@ -46,7 +46,7 @@ class Job(Base):
     stage: Mapped[str | None]
     progress: Mapped[int] = mapped_column(default=0)
     counts: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
-    """Finished and expected windows and segments: {"windows": [3, 12], "segments": [1, 9]}."""
+    """Done and expected per stage: {"transcribing": [3, 12], "synthesizing": [1, 9]} (windows, segments; merging in %)."""
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     """{"code", "message"} of a failed job."""
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
@@ -127,6 +127,8 @@ class Rendition(Base):
     overflow: Mapped[float | None]
     """Seconds by which the speech runs past its slot."""
     audio_key: Mapped[str | None]
+    candidates: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
+    """The n-best translations the fit chooses from: [{"text", "score"}]."""
 
 
 class Artifact(Base):
