@@ -27,6 +27,8 @@ SPEECH_RATE = 16_000
 TRANSLATION_ROWS = 64
 """opus_mt's largest batch."""
 
+CAPABILITIES_AGE_S = 60.0
+
 CALL_TIMEOUT_S = 300.0
 """A window takes a second and a long sentence a few; beyond this the replica hangs."""
 
@@ -119,6 +121,8 @@ class Inference:
     def __init__(self, address: str, *, wait_s: float = 600.0) -> None:
         self._client = triton.InferenceServerClient(address, channel_args=_CHANNEL)
         self._wait_s = wait_s
+        self._known: Capabilities | None = None
+        self._known_at = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -136,10 +140,20 @@ class Inference:
         except InferenceServerException:
             return False
 
-    async def capabilities(self) -> Capabilities:
-        """What the loaded weights can do. Raises ModelPlaneUnavailableError at once when the plane is not there."""
-        lists = await asyncio.gather(*(self._catalogue(model) for model in ("whisper", "opus_mt", "coqui_tts")))
-        return read_capabilities(*lists)
+    async def capabilities(self, *, wait_s: float = 0.0) -> Capabilities:
+        """What the loaded weights can do, at most a minute old.
+
+        Raises ModelPlaneUnavailableError when the plane does not answer within `wait_s`.
+        """
+        if self._known is None or time.monotonic() - self._known_at > CAPABILITIES_AGE_S:
+            names = ("whisper", "opus_mt", "coqui_tts")
+            self._known = read_capabilities(*await asyncio.gather(*(self._catalogue(name, wait_s) for name in names)))
+            self._known_at = time.monotonic()
+        return self._known
+
+    async def capabilities_patiently(self) -> Capabilities:
+        """As `capabilities`, waiting through a restart of the plane as the other calls do."""
+        return await self.capabilities(wait_s=self._wait_s)
 
     async def speech_activity(self, audio: Samples) -> SpeechActivity:
         """Stretches of speech in 16 kHz mono audio [n] of at most 600 s."""
@@ -204,9 +218,9 @@ class Inference:
             for row in zip(found["TRANSLATIONS"], found["SCORES"], strict=True)
         ]
 
-    async def _catalogue(self, model: str) -> list[dict[str, Any]]:
+    async def _catalogue(self, model: str, wait_s: float) -> list[dict[str, Any]]:
         answer = await self._waiting(
-            model, lambda: self._client.get_model_config(model, as_json=True, client_timeout=10), wait_s=0
+            model, lambda: self._client.get_model_config(model, as_json=True, client_timeout=10), wait_s
         )
         parameters = answer["config"].get("parameters", {})
         return list(json.loads(parameters.get("catalogue", {}).get("string_value", "[]")))

@@ -1,0 +1,258 @@
+"""From a media's sound to its segments: extract, find speech, cut windows, transcribe, close passages.
+
+Each public function is the body of a durable step: it may run twice, also at the same time, so it only writes rows
+keyed by job and index and publishes objects under keyed names.
+"""
+
+import asyncio
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypedDict
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from orchestrator.database import patiently
+from orchestrator.dubbing.segments import close
+from orchestrator.dubbing.timeline import Interval, Window, Word
+from orchestrator.dubbing.windows import cut_windows, merge_intervals
+from orchestrator.inference import SPEECH_RATE, Heard, SpeechActivity
+from orchestrator.jobs import keys, progress, rows
+from orchestrator.jobs.context import current
+from orchestrator.jobs.models import HeardWindow, Job, SegmentRow
+from orchestrator.media.audio import extract_speech_audio
+from orchestrator.media.models import Media
+
+BYTES_PER_SAMPLE = 2
+PIECE_S = 300
+"""Voice activity is asked for in pieces of this length, so that memory does not grow with the file."""
+PIECES_AT_ONCE = 2
+TRUSTED_SPEECH_S = 3.0
+TRUSTED_PROBABILITY = 0.5
+"""A detected language counts from this much speech and this probability on: all wrong ones measured were below."""
+PROBES = (0.15, 0.5, 0.85)
+"""Where in a file its language is listened for: an intro may be in another language than the rest."""
+
+
+class Segmented(TypedDict):
+    """How far the words have become segments: how many there are, and how many words are left over."""
+
+    segments: int
+    passages: int
+    rest: int
+
+
+async def begin(job_id: str) -> dict[str, Any]:
+    """Mark the job as processing; what its order depends on."""
+
+    async def work(session: AsyncSession) -> Job:
+        await progress.start(session, UUID(job_id))
+        return await rows.job(session, job_id)
+
+    job = await patiently(current().engine, work)
+    return {"user": str(job.user_id), "targets": job.target_languages, "source": job.source_language}
+
+
+async def extract(job_id: str) -> None:
+    """Store the media's sound as headerless 16 kHz mono s16le, so that a window is a range of bytes."""
+    storage = current().storage
+
+    async def media_of(session: AsyncSession) -> Media:
+        job = await rows.job(session, job_id)
+        return await session.get_one(Media, job.media_id)
+
+    media = await patiently(current().engine, media_of)
+    with tempfile.TemporaryDirectory(prefix="octavia-") as scratch:
+        pcm = Path(scratch) / "speech.pcm"
+        async with storage.local(media.storage_key) as source:
+            await extract_speech_audio(source, pcm)
+        await storage.put_file(keys.speech(job_id), pcm)
+    await patiently(current().engine, lambda session: progress.refresh(session, UUID(job_id), "transcribing"))
+
+
+async def listen(job_id: str) -> int:
+    """Find the speech and cut it into windows; how many there are (0: nobody speaks)."""
+    samples = await current().storage.size(keys.speech(job_id)) // BYTES_PER_SAMPLE
+    gate = asyncio.Semaphore(PIECES_AT_ONCE)
+
+    async def piece(start: int) -> SpeechActivity:
+        async with gate:
+            return await current().models.speech_activity(await _audio(job_id, start, start + PIECE_S * SPEECH_RATE))
+
+    starts = range(0, samples, PIECE_S * SPEECH_RATE)
+    found = await asyncio.gather(*(piece(start) for start in starts))
+    speech = merge_intervals(
+        [
+            Interval(float(start / SPEECH_RATE + begin), float(start / SPEECH_RATE + end))
+            for start, activity in zip(starts, found, strict=True)
+            for begin, end in activity.stretches
+        ]
+    )
+    probability = np.concatenate([activity.probability for activity in found]) if found else None
+    windows = cut_windows(speech, probability, samples / SPEECH_RATE)
+
+    async def store(session: AsyncSession) -> None:
+        if windows:
+            values = [_window_row(job_id, window) for window in windows]
+            await session.execute(insert(HeardWindow).on_conflict_do_nothing(), values)
+        else:
+            await progress.warn(
+                session, UUID(job_id), "no_speech", "Nobody speaks in this file: its sound is kept as it is."
+            )
+        await progress.refresh(session, UUID(job_id), "transcribing")
+
+    await patiently(current().engine, store)
+    return len(windows)
+
+
+async def detect(job_id: str) -> str:
+    """The language most of the file is in, heard in up to three windows spread over it."""
+
+    async def read(session: AsyncSession) -> Sequence[HeardWindow]:
+        return await rows.windows(session, job_id)
+
+    windows = await patiently(current().engine, read)
+    probes = {_most_speech_near(windows, share).index: _most_speech_near(windows, share) for share in PROBES}
+    heard = await asyncio.gather(*(_hear(job_id, window, None) for window in probes.values()))
+    votes: defaultdict[str, float] = defaultdict(float)
+    for each in heard:
+        votes[each.language] += each.language_probability
+    language = max(votes, key=lambda code: (votes[code], code))
+
+    async def store(session: AsyncSession) -> None:
+        await session.execute(update(Job).where(Job.id == UUID(job_id)).values(detected_language=language))
+        for window, result in zip(probes.values(), heard, strict=True):
+            if _trusted(window, result) or result.language == language:
+                await _store_heard(session, job_id, window, result)
+
+    await patiently(current().engine, store)
+    return language
+
+
+async def transcribe_window(job_id: str, index: int) -> None:
+    """Hear one window in the language asked for, else in its own where that is certain, else in the file's."""
+
+    async def read(session: AsyncSession) -> tuple[Job, HeardWindow]:
+        window = await session.get_one(HeardWindow, (UUID(job_id), index))
+        return await rows.job(session, job_id), window
+
+    job, window = await patiently(current().engine, read)
+    if job.status != "processing" or window.words is not None:
+        return
+    heard = await _hear(job_id, window, job.source_language)
+    file_language = job.source_language or job.detected_language
+    if heard.language != file_language and not _trusted(window, heard):
+        heard = await _hear(job_id, window, file_language)
+
+    async def store(session: AsyncSession) -> None:
+        await _store_heard(session, job_id, window, heard)
+        await progress.refresh(session, UUID(job_id), "transcribing")
+
+    await patiently(current().engine, store)
+
+
+async def close_passages(job_id: str, window: int, state: Segmented, final: bool) -> Segmented:
+    """Close the passages that are complete now that `window` is heard too; `state` is what the last call returned."""
+
+    async def work(session: AsyncSession) -> Segmented:
+        words = await _words_until(session, job_id, window, state["rest"])
+        following = None if final else await session.get_one(HeardWindow, (UUID(job_id), window + 1))
+        heard_until = await _seconds(job_id) if following is None else following.start
+        closed, left = close(words, heard_until=heard_until, final=final)
+        segments = [(at, segment) for at, passage in enumerate(closed) for segment in passage.segments]
+        onsets = [segment.start for _, segment in segments[1:]] + [left[0].start if left else heard_until]
+        values = [
+            {
+                "job_id": UUID(job_id),
+                "index": state["segments"] + at,
+                "passage": state["passages"] + passage,
+                "start": segment.start,
+                "end": segment.end,
+                "next_start": max(onset, segment.end),
+                "language": segment.language,
+                "text": segment.text,
+                "words": [asdict(word) for word in segment.words],
+            }
+            for at, ((passage, segment), onset) in enumerate(zip(segments, onsets, strict=True))
+        ]
+        if values:
+            await session.execute(insert(SegmentRow).on_conflict_do_nothing(), values)
+        return {
+            "segments": state["segments"] + len(segments),
+            "passages": state["passages"] + len(closed),
+            "rest": len(left),
+        }
+
+    return await patiently(current().engine, work)
+
+
+async def _words_until(session: AsyncSession, job_id: str, window: int, rest: int) -> list[Word]:
+    """The `rest` words before `window` and those of `window`, in order."""
+    words: list[Word] = []
+    wanted = 0
+    for index in range(window, -1, -1):
+        heard = await session.get_one(HeardWindow, (UUID(job_id), index))
+        words = [Word(language=heard.language, **word) for word in heard.words or []] + words
+        wanted = wanted or len(words) + rest
+        if len(words) >= wanted:
+            break
+    return words[len(words) - wanted :]
+
+
+async def _hear(job_id: str, window: HeardWindow, language: str | None) -> Heard:
+    audio = await _audio(job_id, round(window.start * SPEECH_RATE), round(window.end * SPEECH_RATE))
+    return await current().models.transcribe(audio, language)
+
+
+async def _store_heard(session: AsyncSession, job_id: str, window: HeardWindow, heard: Heard) -> None:
+    words = [
+        {
+            "text": word.text,
+            "start": round(window.start + word.start, 3),
+            "end": round(window.start + word.end, 3),
+            "probability": word.probability,
+        }
+        for word in heard.words
+    ]
+    await session.execute(
+        update(HeardWindow)
+        .where(HeardWindow.job_id == UUID(job_id), HeardWindow.index == window.index)
+        .values(language=heard.language, language_probability=heard.language_probability, words=words)
+    )
+
+
+async def _audio(job_id: str, start: int, stop: int) -> npt.NDArray[np.float32]:
+    """Samples [start, stop) of the job's sound, float32 in [-1, 1]."""
+    data = await current().storage.read_range(keys.speech(job_id), start * BYTES_PER_SAMPLE, stop * BYTES_PER_SAMPLE)
+    return np.frombuffer(data, "<i2").astype(np.float32) / 32768
+
+
+async def _seconds(job_id: str) -> float:
+    return await current().storage.size(keys.speech(job_id)) / BYTES_PER_SAMPLE / SPEECH_RATE
+
+
+def _window_row(job_id: str, window: Window) -> dict[str, Any]:
+    return {
+        "job_id": UUID(job_id),
+        "index": window.index,
+        "start": window.start,
+        "end": window.end,
+        "speech": window.speech,
+    }
+
+
+def _trusted(window: HeardWindow, heard: Heard) -> bool:
+    return window.speech >= TRUSTED_SPEECH_S and heard.language_probability >= TRUSTED_PROBABILITY
+
+
+def _most_speech_near(windows: Sequence[HeardWindow], share: float) -> HeardWindow:
+    """The window with the most speech among those around this share of the file."""
+    at = round(share * (len(windows) - 1))
+    return max(windows[max(0, at - 2) : at + 3], key=lambda window: (window.speech, -window.index))

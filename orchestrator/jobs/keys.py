@@ -1,0 +1,15 @@
+"""Where a job's objects lie in storage."""
+
+
+def speech(job_id: str) -> str:
+    """The media's sound for the models: 16 kHz mono s16le without a header."""
+    return f"jobs/{job_id}/work/speech.pcm"
+
+
+def rendition(job_id: str, language: str, segment: int) -> str:
+    """One segment's speech, a mono WAV file."""
+    return f"jobs/{job_id}/work/{language}/{segment:06d}.wav"
+
+
+def artifact(job_id: str, name: str) -> str:
+    return f"jobs/{job_id}/artifacts/{name}"

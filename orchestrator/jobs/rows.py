@@ -1,0 +1,50 @@
+"""Queries over a job's rows that several steps share."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from orchestrator.jobs.models import HeardWindow, Job, Rendition, SegmentRow
+
+
+async def job(session: AsyncSession, job_id: str) -> Job:
+    return await session.get_one(Job, UUID(job_id))
+
+
+async def windows(session: AsyncSession, job_id: str) -> Sequence[HeardWindow]:
+    """All windows in order."""
+    query = select(HeardWindow).where(HeardWindow.job_id == UUID(job_id)).order_by(HeardWindow.index)
+    return (await session.scalars(query)).all()
+
+
+async def segments(session: AsyncSession, job_id: str) -> Sequence[SegmentRow]:
+    """All segments in order."""
+    query = select(SegmentRow).where(SegmentRow.job_id == UUID(job_id)).order_by(SegmentRow.index)
+    return (await session.scalars(query)).all()
+
+
+async def passage(session: AsyncSession, job_id: str, number: int) -> Sequence[SegmentRow]:
+    """The segments of one passage in order."""
+    query = (
+        select(SegmentRow)
+        .where(SegmentRow.job_id == UUID(job_id), SegmentRow.passage == number)
+        .order_by(SegmentRow.index)
+    )
+    return (await session.scalars(query)).all()
+
+
+async def renditions(
+    session: AsyncSession, job_id: str, language: str, number: int | None = None
+) -> list[tuple[SegmentRow, Rendition]]:
+    """Segments with their rendition in a language, in order; of one passage or of the whole job."""
+    query = (
+        select(SegmentRow, Rendition)
+        .join(Rendition, (Rendition.job_id == SegmentRow.job_id) & (Rendition.segment == SegmentRow.index))
+        .where(SegmentRow.job_id == UUID(job_id), Rendition.language == language)
+        .order_by(SegmentRow.index)
+    )
+    if number is not None:
+        query = query.where(SegmentRow.passage == number)
+    return [(row[0], row[1]) for row in await session.execute(query)]

@@ -1,0 +1,228 @@
+"""From a passage's segments to speech in their slots, in one target language.
+
+Each public function is the body of a durable step: it may run twice, also at the same time. Rows are keyed by job,
+language and segment; the same text, voice, speed and seed give the same samples.
+"""
+
+import asyncio
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import soundfile
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from orchestrator.capabilities import Capabilities, Voice
+from orchestrator.database import patiently
+from orchestrator.dubbing.fit import Candidate, Fit, Slot, choose, fit, slot_of
+from orchestrator.errors import OctaviaError
+from orchestrator.inference import Hypothesis, Utterance
+from orchestrator.jobs import keys, progress, rows
+from orchestrator.jobs.context import current
+from orchestrator.jobs.models import Job, Rendition, SegmentRow
+
+HYPOTHESES = 4
+"""Translations asked for of a sentence that will be spoken: the fit may take a shorter one."""
+SEED = 0
+
+DUBBED = ("video_translation", "audio_translation")
+
+
+class NoTranslationError(OctaviaError):
+    def __init__(self, source: str, target: str, capabilities: Capabilities) -> None:
+        targets = ", ".join(sorted(capabilities.targets(source))) or "nothing"
+        super().__init__(
+            "no_translation",
+            f"No model translates '{source}' to '{target}', directly or through English. From '{source}' there is: {targets}.",
+            422,
+        )
+
+
+class NoVoiceError(OctaviaError):
+    def __init__(self, language: str, name: str | None) -> None:
+        wanted = f"voice '{name}'" if name else f"voice for '{language}'"
+        super().__init__("no_voice", f"There is no {wanted}. `octavia models list` shows the voices there are.", 422)
+
+
+async def check_route(job_id: str, source: str, target: str) -> None:
+    """Refuse a job nobody can translate or speak before its work begins; warn about stand-ins and same languages."""
+    capabilities = await current().models.capabilities_patiently()
+
+    async def work(session: AsyncSession) -> None:
+        job = await rows.job(session, job_id)
+        for code, message in _remarks(job, source, target, capabilities):
+            await progress.warn(session, job.id, code, message)
+
+    await patiently(current().engine, work)
+
+
+def _remarks(job: Job, source: str, target: str, capabilities: Capabilities) -> list[tuple[str, str]]:
+    """What to tell the user of this pair, as (code, message). Raises NoTranslationError, NoVoiceError."""
+    if source == target:
+        return [("same_language", f"The file is already in '{target}': its own sound is kept.")]
+    route = capabilities.route(source, target)
+    if not route:
+        raise NoTranslationError(source, target, capabilities)
+    remarks = []
+    if any(pair.toy for pair in route):
+        remarks.append(
+            (
+                "toy_translation",
+                f"The translation '{source}' to '{target}' is a toy that knows the sample and everyday phrases. "
+                "Other text comes out wrong; the standard set has real models.",
+            )
+        )
+    if job.kind in DUBBED:
+        voice = _voice(job, target, capabilities)
+        if voice.language != target:
+            remarks.append(
+                (
+                    "stand_in_voice",
+                    f"No voice for '{target}' is installed: '{voice.name}', a voice for '{voice.language}', stands in. "
+                    "Text and timing are right; the speech is not intelligible.",
+                )
+            )
+    return remarks
+
+
+async def translate_passage(job_id: str, language: str, passage: int) -> None:
+    """Translate a passage's segments, all of one source language in a call; those already in the language are kept."""
+
+    async def read(session: AsyncSession) -> tuple[Job, Sequence[SegmentRow]]:
+        return await rows.job(session, job_id), await rows.passage(session, job_id, passage)
+
+    job, segments = await patiently(current().engine, read)
+    if job.status != "processing":
+        return
+    count = HYPOTHESES if job.kind in DUBBED else 1
+    by_source: defaultdict[str, list[SegmentRow]] = defaultdict(list)
+    for segment in segments:
+        by_source[segment.language].append(segment)
+    translated: list[dict[str, Any]] = []
+    untranslated: set[str] = set()
+    for source, group in by_source.items():
+        candidates = await _translations(group, source, language, count)
+        if candidates is None:
+            untranslated.add(source)
+        translated += [
+            _translated(segment, language, found) for segment, found in zip(group, candidates or [None] * len(group), strict=True)
+        ]
+
+    async def store(session: AsyncSession) -> None:
+        await session.execute(insert(Rendition).on_conflict_do_nothing(), translated)
+        for source in untranslated:
+            message = f"Some speech is in '{source}', which no model translates to '{language}': it is kept as text only."
+            await progress.warn(session, job.id, "untranslated", message)
+        await progress.refresh(session, job.id, "translating")
+
+    await patiently(current().engine, store)
+
+
+async def speak_passage(job_id: str, language: str, passage: int) -> None:
+    """Speak a passage's translations, each fitted into its slot; nothing to do where the job is no dub."""
+
+    async def read(session: AsyncSession) -> tuple[Job, list[tuple[SegmentRow, Rendition]]]:
+        return await rows.job(session, job_id), await rows.renditions(session, job_id, language, passage)
+
+    job, renditions = await patiently(current().engine, read)
+    if job.status != "processing" or job.kind not in DUBBED:
+        return
+    spoken = [(segment, rendition) for segment, rendition in renditions if _is_spoken(job, segment, rendition)]
+    if not spoken:
+        return
+    voice = _voice(job, language, await current().models.capabilities_patiently())
+    fits = await asyncio.gather(*(_speak(job_id, segment, rendition, voice) for segment, rendition in spoken))
+
+    async def store(session: AsyncSession) -> None:
+        for values, (segment, _) in zip(fits, spoken, strict=True):
+            await session.execute(
+                update(Rendition)
+                .where(Rendition.job_id == job.id, Rendition.language == language, Rendition.segment == segment.index)
+                .values(**values)
+            )
+        await progress.refresh(session, job.id, "synthesizing")
+
+    await patiently(current().engine, store)
+
+
+async def _translations(
+    segments: Sequence[SegmentRow], source: str, target: str, count: int
+) -> list[list[Hypothesis]] | None:
+    """The n-best of each segment; None where no model leads from source to target."""
+    if source == target:
+        return [[Hypothesis(segment.text, 0.0)] for segment in segments]
+    if not (await current().models.capabilities_patiently()).route(source, target):
+        return None
+    return await current().models.translate([segment.text for segment in segments], source, target, count)
+
+
+def _translated(segment: SegmentRow, language: str, found: list[Hypothesis] | None) -> dict[str, Any]:
+    best = found[0] if found else Hypothesis(segment.text, 0.0)
+    return {
+        "job_id": segment.job_id,
+        "language": language,
+        "segment": segment.index,
+        "text": best.text,
+        "score": best.score if found and segment.language != language else None,
+        "candidates": [{"text": each.text, "score": each.score} for each in found or []],
+    }
+
+
+def _is_spoken(job: Job, segment: SegmentRow, rendition: Rendition) -> bool:
+    """A file already in the target language keeps its own sound; what nothing translates is not spoken."""
+    file_language = job.source_language or job.detected_language
+    return file_language != rendition.language and bool(rendition.candidates) and rendition.audio_key is None
+
+
+async def _speak(job_id: str, segment: SegmentRow, rendition: Rendition, voice: Voice) -> dict[str, Any]:
+    """Choose, fit, synthesize and store one segment; the columns to be written to its rendition."""
+    slot = slot_of(segment.start, segment.end, segment.next_start)
+    chosen, planned = await _plan(rendition, voice, slot)
+    speech = await current().models.synthesize(
+        Utterance(chosen.text, rendition.language, voice.name, planned.speed, SEED)
+    )
+    seconds = len(speech.samples) / speech.sample_rate
+    file = io.BytesIO()
+    soundfile.write(file, speech.samples, speech.sample_rate, format="WAV", subtype="PCM_16")
+    key = keys.rendition(job_id, rendition.language, segment.index)
+    await current().storage.put_bytes(key, file.getvalue())
+    return {
+        "text": chosen.text,
+        "score": chosen.score if segment.language != rendition.language else None,
+        "voice": voice.name,
+        "seed": SEED,
+        "speed": planned.speed,
+        "onset": slot.onset,
+        "seconds": seconds,
+        "overflow": max(0.0, seconds - slot.seconds),
+        "audio_key": key,
+    }
+
+
+async def _plan(rendition: Rendition, voice: Voice, slot: Slot) -> tuple[Candidate, Fit]:
+    """The translation to speak and its speed. Only when the best does not fit are the others measured."""
+    texts = [(each["text"], each["score"]) for each in rendition.candidates]
+    candidates = [await _measured(texts[0], rendition.language, voice)]
+    if fit(candidates[0].natural_seconds, slot).overflow > 0:
+        candidates += await asyncio.gather(*(_measured(text, rendition.language, voice) for text in texts[1:]))
+    chosen = choose(candidates, slot)
+    planned = fit(chosen.natural_seconds, slot)
+    return chosen, planned
+
+
+async def _measured(candidate: tuple[str, float], language: str, voice: Voice) -> Candidate:
+    text, score = candidate
+    seconds = await current().models.seconds(Utterance(text, language, voice.name, 1.0, SEED))
+    return Candidate(text, score, seconds)
+
+
+def _voice(job: Job, language: str, capabilities: Capabilities) -> Voice:
+    name = job.options.get("voice")
+    voice = capabilities.voice_for(language, name)
+    if voice is None:
+        raise NoVoiceError(language, name)
+    return voice

@@ -1,0 +1,133 @@
+"""The durable workflows: a job, its windows heard, its passages spoken.
+
+Only order is decided here; the work is in hearing, speaking and assembling, each call a step that a restart repeats at
+most while it runs. Arguments and results are ids and counts: texts stay in our tables, sound in storage. Nothing but
+enqueueing and waiting stands between steps, so that a replay takes the same numbers (see `durable`).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypedDict, cast
+from uuid import UUID
+
+import structlog
+from dbos import DBOS, WorkflowHandleAsync
+from dbos._error import DBOSAwaitedWorkflowCancelledError
+
+from orchestrator.errors import OctaviaError
+from orchestrator.jobs import assembling, durable, hearing, progress, speaking
+from orchestrator.jobs.context import current
+from orchestrator.jobs.heartbeat import running
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 0.1
+"""How often a job looks whether the window or passage it waits for is done."""
+
+Step = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class Brief(TypedDict):
+    """What a job's order depends on, fixed at its start."""
+
+    user: str
+    targets: list[str]
+    source: str | None
+
+
+def _step(name: str, work: Step) -> Step:
+    """A durable step that is interrupted when its job is cancelled."""
+    return cast(Step, DBOS.step(name=name, preemptible=True)(work))
+
+
+begin = _step("begin", hearing.begin)
+extract = _step("extract", hearing.extract)
+listen = _step("listen", hearing.listen)
+detect = _step("detect", hearing.detect)
+transcribe_window = _step("transcribe", hearing.transcribe_window)
+close_passages = _step("segment", hearing.close_passages)
+check_route = _step("check_route", speaking.check_route)
+translate_passage = _step("translate", speaking.translate_passage)
+speak_passage = _step("speak", speaking.speak_passage)
+write_subtitles = _step("write_subtitles", assembling.write_subtitles)
+render = _step("render", assembling.render)
+
+
+@DBOS.workflow(name="hear", max_recovery_attempts=durable.MAX_RECOVERY_ATTEMPTS)
+async def hear(job_id: str, window: int) -> None:
+    """Transcribe one window."""
+    with running():
+        await transcribe_window(job_id, window)
+
+
+@DBOS.workflow(name="speak", max_recovery_attempts=durable.MAX_RECOVERY_ATTEMPTS)
+async def speak(job_id: str, language: str, passage: int) -> None:
+    """Translate one passage and, where the job is a dub, speak it into its slots."""
+    with running():
+        await translate_passage(job_id, language, passage)
+        await speak_passage(job_id, language, passage)
+
+
+@DBOS.workflow(name=durable.JOB_WORKFLOW, max_recovery_attempts=durable.MAX_RECOVERY_ATTEMPTS)
+async def run_job(job_id: str) -> None:
+    """One job from its media to its artifacts; whatever happens, the job ends with an outcome."""
+    with running():
+        try:
+            artifacts = await _produce(job_id)
+        except OctaviaError as error:
+            await _end("fail", progress.fail, UUID(job_id), error.code, error.message)
+        except DBOSAwaitedWorkflowCancelledError:
+            await _end("fail", progress.fail, UUID(job_id), "interrupted", "A part of the job was cancelled. Start it again.")
+        except Exception as error:  # the workflow's outermost frame: a bug must fail the job, not leave it hanging
+            log.exception("job failed unexpectedly", job_id=job_id, kind=type(error).__name__)
+            message = "Something went wrong on our side. Start the job again; if it fails again, tell us its id."
+            await _end("fail", progress.fail, UUID(job_id), "internal", message)
+        else:
+            await _end("complete", progress.complete, UUID(job_id), artifacts)
+
+
+async def _produce(job_id: str) -> list[dict[str, Any]]:
+    brief: Brief = await begin(job_id)
+    await extract(job_id)
+    windows: int = await listen(job_id)
+    if windows:
+        source = brief["source"] or await detect(job_id)
+        for target in brief["targets"]:
+            await check_route(job_id, source, target)
+        await _hear_and_speak(job_id, brief, windows)
+    artifacts = await write_subtitles(job_id)
+    for target in brief["targets"]:
+        artifacts += await render(job_id, target)
+    return cast(list[dict[str, Any]], artifacts)
+
+
+async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> None:
+    """All windows at once; each passage as soon as the window after it is heard, so that the stages overlap."""
+    with durable.for_user(brief["user"]):
+        heard = await asyncio.gather(
+            *(DBOS.enqueue_workflow_async(durable.CHUNKS_QUEUE, hear, job_id, window) for window in range(windows))
+        )
+    spoken: list[WorkflowHandleAsync[None]] = []
+    done: hearing.Segmented = {"segments": 0, "passages": 0, "rest": 0}
+    for window, handle in enumerate(heard):
+        await handle.get_result(polling_interval_sec=POLL_S)
+        before = done["passages"]
+        done = await close_passages(job_id, window, done, window == windows - 1)
+        for passage in range(before, done["passages"]):
+            for target in brief["targets"]:
+                with durable.for_user(brief["user"]):
+                    spoken.append(
+                        await DBOS.enqueue_workflow_async(durable.CHUNKS_QUEUE, speak, job_id, target, passage)
+                    )
+    for handle in spoken:
+        await handle.get_result(polling_interval_sec=POLL_S)
+
+
+async def _end(name: str, outcome: Step, *arguments: Any) -> None:
+    """The job's outcome in one transaction with the record that it was decided."""
+    datasource = current().datasource
+
+    async def decide() -> None:
+        await outcome(datasource.sql_session(), *arguments)
+
+    await datasource.run_tx_step_async({"name": name, "isolation_level": "READ COMMITTED"}, decide)
