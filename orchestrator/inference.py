@@ -48,7 +48,7 @@ class ModelPlaneUnavailableError(OctaviaError):
     def __init__(self, model: str, waited_s: float) -> None:
         super().__init__(
             "models_unavailable",
-            f"The model '{model}' has not answered for {waited_s:.0f} s. Check that the model plane runs, then try again.",
+            f"The model '{model}' has not answered for {waited_s:.0f} s. Check that the model plane runs.",
             status=503,
         )
 
@@ -235,7 +235,7 @@ class Inference:
         return {name: answer.as_numpy(name) for name in outputs}
 
     async def _waiting(self, model: str, call: Callable[[], Awaitable[Any]], wait_s: float) -> Any:
-        """The call's answer, asked for again while the plane restarts, at most `wait_s` seconds after the first failure."""
+        """The call's answer, asked for again while the plane restarts, until `wait_s` after the first failure."""
         failed_at: float | None = None
         pause = 0.2
         while True:

@@ -46,7 +46,7 @@ class Job(Base):
     stage: Mapped[str | None]
     progress: Mapped[int] = mapped_column(default=0)
     counts: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
-    """Done and expected per stage: {"transcribing": [3, 12], "synthesizing": [1, 9]} (windows, segments; merging in %)."""
+    """Done and expected per stage: {"transcribing": [3, 12], "synthesizing": [1, 9], "merging": [40, 100]}."""
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     """{"code", "message"} of a failed job."""
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)

@@ -9,10 +9,9 @@ import io
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import soundfile
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -37,7 +36,7 @@ class NoTranslationError(OctaviaError):
         targets = ", ".join(sorted(capabilities.targets(source))) or "nothing"
         super().__init__(
             "no_translation",
-            f"No model translates '{source}' to '{target}', directly or through English. From '{source}' there is: {targets}.",
+            f"No model translates '{source}' to '{target}', not even through English. Possible: {targets}.",
             422,
         )
 
@@ -109,13 +108,16 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
         if candidates is None:
             untranslated.add(source)
         translated += [
-            _translated(segment, language, found) for segment, found in zip(group, candidates or [None] * len(group), strict=True)
+            _translated(segment, language, found)
+            for segment, found in zip(group, candidates or [None] * len(group), strict=True)
         ]
 
     async def store(session: AsyncSession) -> None:
         await session.execute(insert(Rendition).on_conflict_do_nothing(), translated)
         for source in untranslated:
-            message = f"Some speech is in '{source}', which no model translates to '{language}': it is kept as text only."
+            message = (
+                f"Some speech is in '{source}', which no model translates to '{language}': it is kept as text only."
+            )
             await progress.warn(session, job.id, "untranslated", message)
         await progress.refresh(session, job.id, "translating")
 

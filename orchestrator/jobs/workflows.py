@@ -77,7 +77,9 @@ async def run_job(job_id: str) -> None:
         except OctaviaError as error:
             await _end("fail", progress.fail, UUID(job_id), error.code, error.message)
         except DBOSAwaitedWorkflowCancelledError:
-            await _end("fail", progress.fail, UUID(job_id), "interrupted", "A part of the job was cancelled. Start it again.")
+            await _end(
+                "fail", progress.fail, UUID(job_id), "interrupted", "A part of the job was cancelled. Start it again."
+            )
         except Exception as error:  # the workflow's outermost frame: a bug must fail the job, not leave it hanging
             log.exception("job failed unexpectedly", job_id=job_id, kind=type(error).__name__)
             message = "Something went wrong on our side. Start the job again; if it fails again, tell us its id."

@@ -90,8 +90,8 @@ class Client:
                     if response.is_error:
                         await response.aread()
                         raise ApiError(response)
-                    async for last_id, event in _events(response):
-                        failures = 0
+                    async for event_id, event in _events(response):
+                        last_id, failures = event_id, 0
                         yield event
                         if event["type"] in TERMINAL:
                             return

@@ -1,4 +1,4 @@
-"""Child processes of `octavia up`: started in a session of their own, restarted when they die, ended with their parent."""
+"""Child processes of `octavia up`: each in a session of its own, restarted when it dies, ended with its parent."""
 
 import asyncio
 import ctypes
@@ -62,7 +62,8 @@ class Child:
         """Start again whenever the process ends on its own, ever more slowly while it ends at once."""
         pause = 0.5
         while True:
-            assert self.process is not None
+            if self.process is None:
+                raise RuntimeError(f"{self.name} was never started")
             started = time.monotonic()
             code = await self.process.wait()
             if self._stopping:

@@ -36,7 +36,9 @@ START_TIMEOUT_S = 600.0
 
 class AlreadyUpError(OctaviaError):
     def __init__(self, data_dir: Path) -> None:
-        super().__init__("already_up", f"Another `octavia up` runs on {data_dir}. Stop it, or set OCTAVIA_DATA_DIR.", 409)
+        super().__init__(
+            "already_up", f"Another `octavia up` runs on {data_dir}. Stop it, or set OCTAVIA_DATA_DIR.", 409
+        )
 
 
 class StartError(OctaviaError):
@@ -110,7 +112,13 @@ async def up(
         keepers = [asyncio.create_task(child.keep(), name=child.name) for child in children]
         stack.callback(lambda: [keeper.cancel() for keeper in keepers])
 
-        _state_file(settings).write_text(json.dumps({"api_url": api_url, "pid": os.getpid()}))
+        state = {
+            "api_url": api_url,
+            "model_address": environment["OCTAVIA_MODEL_ADDRESS"],
+            "database_url": url,
+            "pid": os.getpid(),
+        }
+        _state_file(settings).write_text(json.dumps(state))
         stack.callback(_state_file(settings).unlink, missing_ok=True)
         yield Address(api_url, token_file(settings).read_text().strip())
         say("stopping")

@@ -1,0 +1,180 @@
+"""A warm one-minute dub against the script a user would write: `make bench`.
+
+Both get the same video and weights, runs are interleaved, model loads are excluded, and neither reads its dub back.
+Ours is timed as a user sees it: from the first byte uploaded to the last byte of the dub downloaded.
+
+    python -m benchmarks.dub [--runs 5]
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import sqlalchemy as sa
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.minute import build
+from orchestrator.database import make_engine
+from orchestrator.inference import Inference
+from orchestrator.local.client import Client
+from orchestrator.local.up import up
+from orchestrator.settings import get_settings
+
+RESULTS = Path(__file__).parent / "results"
+TARGET = "es"
+STEPS = sa.text(
+    "select function_name as step, count(*) as calls,"
+    " sum(completed_at_epoch_ms - started_at_epoch_ms) / 1000.0 as seconds,"
+    " min(started_at_epoch_ms) as first, max(completed_at_epoch_ms) as last"
+    " from dbos.operation_outputs where workflow_uuid like :job || '%' and completed_at_epoch_ms is not null"
+    " and function_name not like 'DBOS.%' group by 1 order by first"
+)
+console = Console(width=120)
+
+
+class NaiveProcess:
+    """`benchmarks.naive` in a process of its own, its models loaded."""
+
+    def __init__(self, weights: list[str]) -> None:
+        environment = {**os.environ}
+        environment.pop("OMP_NUM_THREADS", None)  # a user's script takes the libraries' defaults
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.naive", *weights],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+
+    def dub(self, video: Path, out: Path) -> dict[str, Any]:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps({"video": str(video), "out": str(out)}) + "\n")
+        self._process.stdin.flush()
+        return dict(json.loads(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+async def ours(client: Client, video: Path, out: Path) -> dict[str, Any]:
+    """One dub through the API; wall seconds and the finished job."""
+    started = time.perf_counter()
+    media = await client.upload(video)
+    job = await client.start({"kind": "video_translation", "media_id": media["id"], "target_languages": [TARGET]})
+    async for event in client.follow(job["id"]):
+        last = event
+    await client.download(job["id"], f"{TARGET}.mp4", out / "octavia.mp4")
+    return {"total": time.perf_counter() - started, "job": job["id"], "status": last["type"]}
+
+
+def starter_weights() -> list[str]:
+    """Folders of Whisper, the Marian model and the voice, as the model plane's own command line tells them."""
+    command = [sys.executable, "-m", "serve.weights", "where", "whisper-base", "opus-mt-en-es", "en-joe"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return output.split()
+
+
+def peak_memory(parent: psutil.Process) -> dict[str, int]:
+    """Peak resident memory (VmHWM, MiB) of each living descendant, by name."""
+    peaks: dict[str, int] = {}
+    for process in parent.children(recursive=True):
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            name = " ".join(process.cmdline()[:4])[-60:]
+        except (OSError, psutil.Error):
+            continue
+        line = next((line for line in status.splitlines() if line.startswith("VmHWM")), None)
+        if line:
+            peaks[f"{process.pid} {name}"] = int(line.split()[1]) // 1024
+    return peaks
+
+
+async def measure(runs: int, scratch: Path) -> dict[str, Any]:
+    settings = get_settings()
+    async with up(settings, private=True, say=lambda part: console.print(f"[dim]{part} …[/dim]")) as address:
+        state = json.loads((settings.data_dir / "up.json").read_text())
+        async with Client(address.api_url, address.token) as client, Inference(state["model_address"]) as models:
+            video = await build(models, RESULTS / "minute.mp4")
+            naive = NaiveProcess(starter_weights())
+            try:
+                figures: dict[str, list[Any]] = {"octavia": [], "naive": []}
+                for run in range(runs + 1):  # the first run of each warms up and is not counted
+                    mine = await ours(client, video, scratch)
+                    theirs = await asyncio.to_thread(naive.dub, video, scratch / f"naive{run}")
+                    console.print(f"run {run}: octavia {mine['total']:.2f} s, naive {theirs['total']:.2f} s")
+                    if run:
+                        figures["octavia"].append(mine)
+                        figures["naive"].append(theirs)
+            finally:
+                naive.close()
+            job = figures["octavia"][-1]["job"]
+            segments = await client.segments(job)
+            engine = make_engine(state["database_url"])
+            async with engine.connect() as connection:
+                steps = [dict(row._mapping) for row in await connection.execute(STEPS, {"job": job})]
+            await engine.dispose()
+            return {**figures, "steps": steps, "segments": segments, "memory": peak_memory(psutil.Process())}
+
+
+def report(figures: dict[str, Any]) -> None:
+    mine = [run["total"] for run in figures["octavia"]]
+    theirs = [run["total"] for run in figures["naive"]]
+    ratios = [b / a for a, b in zip(mine, theirs, strict=True)]
+    table = Table(
+        title=f"A one-minute dub, warm, seconds ({platform.processor() or platform.machine()}, {os.cpu_count()} cores)"
+    )
+    for column in ("", "median", "min", "max"):
+        table.add_column(column)
+    for name, values in (("octavia", mine), ("naive script", theirs), ("times faster", ratios)):
+        table.add_row(name, *(f"{pick(values):.2f}" for pick in (statistics.median, min, max)))
+    console.print(table)
+
+    where = Table(title="Where ours goes (steps overlap; last run)")
+    for column in ("step", "calls", "seconds in all", "from", "to"):
+        where.add_column(column)
+    zero = figures["steps"][0]["first"]
+    for step in figures["steps"]:
+        span = [f"{(step[edge] - zero) / 1000:.2f}" for edge in ("first", "last")]
+        where.add_row(step["step"], str(step["calls"]), f"{step['seconds']:.2f}", *span)
+    console.print(where)
+    naive = figures["naive"][-1]
+    console.print("Where the script's goes:", {name: round(value, 2) for name, value in naive["seconds"].items()})
+
+    spoken = [each for segment in figures["segments"] for each in segment["renditions"] if each["onset"] is not None]
+    starts = {segment["index"]: segment["start"] for segment in figures["segments"]}
+    errors = [abs(each["onset"] - starts[each["segment"]]) for each in spoken]
+    console.print(f"Onsets: octavia {len(errors)} segments, furthest from its own onset {max(errors):.3f} s")
+    first = figures["segments"][0]["start"]
+    last = figures["segments"][-1]["start"]
+    off = [naive["onsets"][0] - first, naive["onsets"][-1] - last]
+    console.print(f"Onsets: the script starts its first sentence {off[0]:+.1f} s off, its last {off[1]:+.1f} s")
+    console.print("Peak memory, MiB:", {"naive script": naive["peak_rss_mib"], **figures["memory"]})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        figures = asyncio.run(measure(arguments.runs, Path(scratch)))
+    (RESULTS / "dub.json").write_text(json.dumps(figures, indent=1, default=float))
+    report(figures)
+
+
+if __name__ == "__main__":
+    main()
