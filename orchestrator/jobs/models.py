@@ -47,7 +47,7 @@ class Job(Base):
     progress: Mapped[int] = mapped_column(default=0)
     counts: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
     """Done and expected per stage: {"transcribing": [3, 12], "synthesizing": [1, 9], "merging": [40, 100]}."""
-    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """{"code", "message"} of a failed job."""
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
     """[{"code", "message"}]: what the user should know about a result that came out all the same."""
@@ -85,7 +85,7 @@ class HeardWindow(Base):
     """Seconds of speech inside, by voice activity."""
     language: Mapped[str | None]
     language_probability: Mapped[float | None]
-    words: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB)
+    words: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     """[{"text", "start", "end", "probability"}]; None until heard, [] where nothing is said."""
 
 

@@ -1,0 +1,125 @@
+"""Writing a job's life: each change of the row comes with its event and a notification, in the caller's transaction.
+
+An outcome is decided once: of completion, failure and cancellation, whoever commits first wins and the others find the
+job no longer open. What a late step reports after that changes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from orchestrator.jobs.models import Artifact, Job, JobEvent
+
+CHANNEL = "job"
+"""PostgreSQL's notification channel; the payload is a job's id."""
+
+OPEN = ("pending", "processing")
+
+
+async def start(session: AsyncSession, job_id: UUID) -> bool:
+    """pending → processing. True when this call did it."""
+    changed = await _change(session, job_id, ("pending",), status="processing", started_at=sa.func.now())
+    if changed:
+        await announce(session, job_id, "progress", {"status": "processing", "progress": 0})
+    return changed
+
+
+async def record(
+    session: AsyncSession,
+    job_id: UUID,
+    *,
+    stage: str | None = None,
+    progress: int | None = None,
+    counts: Mapping[str, Sequence[int]] | None = None,
+) -> bool:
+    """Report how far a processing job is. Neither the percentage nor any count ({"transcribing": [3, 12]}) goes back.
+
+    Returns whether the job was still processing; an unchanged row makes no event.
+    """
+    job = await session.get(Job, job_id, with_for_update=True, populate_existing=True)
+    if job is None or job.status != "processing":
+        return False
+    merged = {**job.counts, **{name: _further(job.counts.get(name), pair) for name, pair in (counts or {}).items()}}
+    after = (stage or job.stage, max(job.progress, progress or 0), merged)
+    if after == (job.stage, job.progress, job.counts):
+        return True
+    job.stage, job.progress, job.counts = after
+    data = {"status": "processing", "stage": job.stage, "progress": job.progress, "counts": job.counts}
+    await announce(session, job_id, "progress", data)
+    return True
+
+
+async def warn(session: AsyncSession, job_id: UUID, code: str, message: str) -> bool:
+    """Tell the user something about a result that comes out all the same. The same code and message count once."""
+    warning = {"code": code, "message": message}
+    added = await session.execute(
+        sa.update(Job)
+        .where(Job.id == job_id, Job.status.in_(OPEN), sa.not_(Job.warnings.contains([warning])))
+        .values(warnings=Job.warnings.concat([warning]))
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    )
+    if added.first() is None:
+        return False
+    await announce(session, job_id, "warning", warning)
+    return True
+
+
+async def complete(session: AsyncSession, job_id: UUID, artifacts: Sequence[Mapping[str, Any]]) -> bool:
+    """processing → completed, publishing the artifacts (columns of `Artifact` without id and job_id).
+
+    True when this call decided the job.
+    """
+    won = await _change(
+        session, job_id, ("processing",), status="completed", progress=100, finished_at=sa.func.clock_timestamp()
+    )
+    if won:
+        session.add_all(Artifact(job_id=job_id, **artifact) for artifact in artifacts)
+        await announce(session, job_id, "completed", {"status": "completed", "progress": 100})
+    return won
+
+
+async def fail(session: AsyncSession, job_id: UUID, code: str, message: str) -> bool:
+    """An open job → failed, with the reason for its owner. True when this call decided the job."""
+    error = {"code": code, "message": message}
+    won = await _change(session, job_id, OPEN, status="failed", error=error, finished_at=sa.func.clock_timestamp())
+    if won:
+        await announce(session, job_id, "failed", {"status": "failed", "error": error})
+    return won
+
+
+async def cancel(session: AsyncSession, job_id: UUID) -> bool:
+    """An open job → cancelled. True when this call decided the job."""
+    won = await _change(session, job_id, OPEN, status="cancelled", finished_at=sa.func.clock_timestamp())
+    if won:
+        await announce(session, job_id, "cancelled", {"status": "cancelled"})
+    return won
+
+
+async def announce(session: AsyncSession, job_id: UUID, type_: str, data: Mapping[str, Any]) -> None:
+    """Insert an event; those who follow the job hear of it at the commit.
+
+    The caller holds the job's row, so that a job's events become visible in the order of their ids.
+    """
+    session.add(JobEvent(job_id=job_id, type=type_, data=dict(data)))
+    await session.flush()
+    await session.execute(sa.select(sa.func.pg_notify(CHANNEL, str(job_id))))
+
+
+async def _change(session: AsyncSession, job_id: UUID, from_: Sequence[str], **values: Any) -> bool:
+    changed = await session.execute(
+        sa.update(Job)
+        .where(Job.id == job_id, Job.status.in_(from_))
+        .values(**values)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    )
+    return changed.first() is not None
+
+
+def _further(before: Sequence[int] | None, now: Sequence[int]) -> list[int]:
+    """Of two counts [done, expected], the larger of each: steps that end at once may report out of order."""
+    return list(now) if before is None else [max(pair) for pair in zip(before, now, strict=True)]

@@ -1,0 +1,48 @@
+"""What people upload."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+from uuid_utils.compat import uuid7
+
+from orchestrator.database import Base
+
+KINDS = ("video", "audio")
+
+
+class Media(Base):
+    """An uploaded file as probing found it. Its row appears when the object is stored whole."""
+
+    __tablename__ = "media"
+    __table_args__ = (
+        CheckConstraint("kind in ('video', 'audio')", name="kind"),
+        CheckConstraint("size > 0", name="size"),
+        Index("ix_media_user_id_id", "user_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user_account.id"))
+    filename: Mapped[str]
+    """For display only; never a path."""
+    kind: Mapped[str]
+    """"video" where there is a moving picture, else "audio"."""
+    content_type: Mapped[str]
+    """By the content, not by what the client said."""
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    duration: Mapped[float]
+    """Seconds."""
+    video: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """{"codec", "width", "height", "fps", "pix_fmt"} of the first real picture."""
+    audio: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
+    """[{"codec", "channels", "sample_rate", "language"}], one per audio stream."""
+    storage_key: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+    @property
+    def has_audio(self) -> bool:
+        return bool(self.audio)

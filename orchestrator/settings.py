@@ -1,0 +1,114 @@
+"""Every setting of the control plane, read from the environment (OCTAVIA_…) and documented beside its value."""
+
+import os
+import secrets
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 2**20
+
+
+class Settings(BaseSettings):
+    """Settings of API, worker and command line. `OCTAVIA_API_PORT=9000` sets `api_port`."""
+
+    model_config = SettingsConfigDict(env_prefix="OCTAVIA_", extra="ignore")
+
+    data_dir: Path = Path("~/.local/share/octavia").expanduser()
+    """Where a machine of its own keeps database, files, secret and logs."""
+
+    database_url: str | None = None
+    """A PostgreSQL to use (postgresql://user:password@host/name); None: `octavia up` runs one of its own in data_dir."""
+
+    storage_url: str | None = None
+    """Where files lie: s3://bucket/prefix, file:///folder; None: the folder data_dir/storage."""
+
+    api_host: str = "127.0.0.1"
+    """Address the API listens on."""
+
+    api_port: int = 8000
+    """Port the API listens on."""
+
+    model_address: str = "127.0.0.1:8101"
+    """gRPC address of the model plane (Open Inference Protocol)."""
+
+    log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
+    """json, console, or auto: console where a terminal watches, json elsewhere."""
+
+    log_level: str = "INFO"
+    """Least severity that is logged."""
+
+    jwt_secret: SecretStr | None = Field(default=None, min_length=32)
+    """Key that signs access tokens, at least 32 characters; None: made once in data_dir/secret, for its owner only."""
+
+    access_token_minutes: int = Field(default=60, ge=1)
+    """How long a login lasts."""
+
+    password_hashes_at_once: int = Field(default=2, ge=1)
+    """Each takes 19 MiB and one core for some 30 ms; more at once only slow one another down."""
+
+    max_video_bytes: int = 500 * MIB
+    """Largest video upload."""
+
+    max_audio_bytes: int = 100 * MIB
+    """Largest audio upload."""
+
+    max_subtitle_bytes: int = 10 * MIB
+    """Largest subtitle upload."""
+
+    max_duration_s: float = 36_000
+    """Longest media, in seconds."""
+
+    model_wait_s: float = 600
+    """How long a job waits for a model plane that does not answer before it fails."""
+
+    stale_after_s: float = 30
+    """A worker without a heartbeat for this long is taken for dead and its work is taken over."""
+
+    jobs_per_worker: int = 8
+    """Jobs a worker process carries at once."""
+
+    chunks_per_worker: int = 16
+    """Windows and passages a worker process works on at once."""
+
+    drain_s: int = 25
+    """How long a stopping worker lets running work end before handing it over."""
+
+    sse_heartbeat_s: float = 15
+    """Silence on an event stream after which a comment is sent, so that proxies keep the connection."""
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """The largest of the limits: what may be read before the kind of a file is known."""
+        return max(self.max_video_bytes, self.max_audio_bytes)
+
+    def signing_key(self) -> str:
+        """The key of access tokens: the setting, or the one kept in data_dir/secret (made on first use, mode 0600)."""
+        if self.jwt_secret is not None:
+            return self.jwt_secret.get_secret_value()
+        return _kept_secret(self.data_dir / "secret")
+
+
+def _kept_secret(path: Path) -> str:
+    """The secret in a file; where there is none, one is made. Of several processes at once, one wins."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

@@ -1,0 +1,190 @@
+"""Files by key, over obstore: a folder of this machine, or an object store by URL. Nothing half-written is visible."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, GenericError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from orchestrator.errors import OctaviaError
+from orchestrator.settings import Settings
+
+PART_BYTES = 5 * 2**20
+PARTS_AT_ONCE = 2
+"""Bounds the memory of one transfer to about 15 MB."""
+
+_FULL = ("os error 28)", "os error 27)", "os error 122)")
+"""ENOSPC, EFBIG and EDQUOT as obstore words them; it has no class for a full disk."""
+
+
+class StorageFullError(OctaviaError):
+    """The disk or the quota of the storage is used up."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "storage_full", "The server has no space left for this file. Nothing was stored; try again later.", 507
+        )
+
+
+class StorageError(OctaviaError):
+    """The object store did not do what was asked."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("storage_failed", f"The file storage failed on {key}. Try again later.", 503)
+
+
+class MissingObjectError(OctaviaError):
+    """No object lies under the key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("object_missing", f"Nothing is stored under {key}.", 404)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was written: bytes and the hexadecimal sha256 of the content."""
+
+    size: int
+    sha256: str
+
+
+class Storage:
+    """Objects by key ("jobs/…/artifacts/dub.mp4"). A write is atomic: readers see the old or the whole new object."""
+
+    def __init__(self, store: ObjectStore, folder: Path | None = None) -> None:
+        self._store = store
+        self._folder = folder
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The storage of OCTAVIA_STORAGE_URL, or the folder `storage` of the data folder."""
+        parts = urlsplit(settings.storage_url or "")
+        if parts.scheme in ("", "file"):
+            folder = Path(unquote(parts.path)) if settings.storage_url else settings.data_dir / "storage"
+            return cls.in_folder(folder)
+        return cls(from_url(settings.storage_url or ""))
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Self:
+        folder = folder.expanduser().resolve()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return cls(LocalStore(folder), folder)
+
+    async def put_stream(self, key: str, chunks: AsyncIterator[bytes]) -> Stored:
+        """Store what the iterator yields, with bounded memory. Its exception passes through and nothing is stored."""
+        digest, size = hashlib.sha256(), 0
+
+        async def counted() -> AsyncIterator[bytes]:
+            nonlocal size
+            async for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                yield chunk
+
+        with _named_errors(key):
+            await obstore.put_async(self._store, key, counted(), chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+        return Stored(size, digest.hexdigest())
+
+    async def put_file(self, key: str, path: Path) -> Stored:
+        """Store a file of this machine."""
+        return await self.put_stream(key, _chunks_of(path))
+
+    async def put_bytes(self, key: str, data: bytes) -> Stored:
+        with _named_errors(key):
+            await obstore.put_async(self._store, key, data, use_multipart=False)
+        return Stored(len(data), hashlib.sha256(data).hexdigest())
+
+    async def size(self, key: str) -> int:
+        """Bytes of the object. Raises MissingObjectError."""
+        with _named_errors(key):
+            return int((await obstore.head_async(self._store, key))["size"])
+
+    async def exists(self, key: str) -> bool:
+        try:
+            await self.size(key)
+        except MissingObjectError:
+            return False
+        return True
+
+    async def read_range(self, key: str, start: int, end: int) -> bytes:
+        """The bytes [start, end); fewer where the object ends before. Raises MissingObjectError."""
+        if end <= start:
+            return b""
+        return b"".join([chunk async for chunk in self.stream(key, start, end)])
+
+    async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes [start, end) in chunks of up to a megabyte; to the end of the object when `end` is left out."""
+        size = await self.size(key)
+        end = size if end is None else min(end, size)
+        if start >= end:
+            return
+        with _named_errors(key):
+            found = await obstore.get_async(self._store, key, options={"range": (start, end)})
+            async for chunk in found.stream(min_chunk_size=2**20):
+                yield bytes(chunk)
+
+    async def delete(self, key: str) -> None:
+        """Delete the object, if there is one."""
+        try:
+            with _named_errors(key):
+                await obstore.delete_async(self._store, key)
+        except MissingObjectError:
+            return
+
+    async def delete_prefix(self, prefix: str) -> None:
+        """Delete every object under "prefix/"."""
+        with _named_errors(prefix):
+            async for page in obstore.list(self._store, prefix=prefix):
+                for entry in page:
+                    await self.delete(entry["path"])
+
+    @asynccontextmanager
+    async def local(self, key: str) -> AsyncIterator[Path]:
+        """The object as a file to read: in place where the storage is a folder, else downloaded while in use."""
+        if self._folder is not None:
+            path = self._folder / key
+            if not path.is_file():
+                raise MissingObjectError(key)
+            yield path
+            return
+        scratch = Path(tempfile.mkdtemp(prefix="octavia-"))
+        try:
+            path = scratch / Path(key).name
+            with path.open("wb") as file:
+                async for chunk in self.stream(key):
+                    file.write(chunk)
+            yield path
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _named_errors:  # noqa: N801  (reads as the function it stands for)
+    """Turns obstore's errors about `key` into ours; everything else passes."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, FileNotFoundError):
+            raise MissingObjectError(self._key) from None
+        if isinstance(error, GenericError) and any(mark in str(error) for mark in _FULL):
+            raise StorageFullError from error
+        if isinstance(error, BaseError):
+            raise StorageError(self._key) from error
+
+
+async def _chunks_of(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            yield chunk
