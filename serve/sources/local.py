@@ -1,0 +1,39 @@
+"""file:PATH — a folder or file on this machine, relative to the catalogue it is named in."""
+
+import shutil
+from pathlib import Path
+
+from serve.catalogue import CatalogueEntry
+from serve.sources.common import Fetched, Progress, sha256_of, wanted
+from serve.weights_errors import FetchError
+
+
+def resolve(rest: str, entry: CatalogueEntry) -> Path:
+    """The path meant; FetchError when nothing is there."""
+    path = entry.base / Path(rest).expanduser()
+    if not path.exists():
+        raise FetchError(f"{entry.name}: {path} does not exist; correct the file: source in the catalogue")
+    return path
+
+
+def contents(rest: str, entry: CatalogueEntry) -> list[Path]:
+    """The wanted files, sorted; a single file is its own content."""
+    path = resolve(rest, entry)
+    if path.is_file():
+        return [path]
+    return sorted(item for item in path.iterdir() if item.is_file() and wanted(item.name, entry.files))
+
+
+def fingerprint(rest: str, entry: CatalogueEntry) -> list[str]:
+    """Names and hashes of the wanted files: what makes a changed folder a new one."""
+    return [f"{path.name}={sha256_of(path)}" for path in contents(rest, entry)]
+
+
+def fetch(rest: str, folder: Path, entry: CatalogueEntry, progress: Progress) -> Fetched:
+    """Copies the wanted files."""
+    files = contents(rest, entry)
+    if not files:
+        raise FetchError(f"{entry.name}: {resolve(rest, entry)} has none of the files {', '.join(entry.files)}")
+    progress(f"copying {entry.name}", 0, sum(path.stat().st_size for path in files))
+    copies = tuple(Path(shutil.copyfile(path, folder / path.name)) for path in files)
+    return Fetched("local", copies)
