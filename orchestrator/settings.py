@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     """Where a machine of its own keeps database, files, secret and logs."""
 
     database_url: str | None = None
-    """A PostgreSQL to use (postgresql://user:password@host/name); None: `octavia up` runs one of its own in data_dir."""
+    """A PostgreSQL to use (postgresql://user:password@host/name); None: `octavia up` runs its own in data_dir."""
 
     storage_url: str | None = None
     """Where files lie: s3://bucket/prefix, file:///folder; None: the folder data_dir/storage."""
@@ -45,9 +45,6 @@ class Settings(BaseSettings):
 
     access_token_minutes: int = Field(default=60, ge=1)
     """How long a login lasts."""
-
-    password_hashes_at_once: int = Field(default=2, ge=1)
-    """Each takes 19 MiB and one core for some 30 ms; more at once only slow one another down."""
 
     max_video_bytes: int = 500 * MIB
     """Largest video upload."""

@@ -1,0 +1,259 @@
+"""What a file is, by its content alone: ffprobe reads its header, ffmpeg walks its packets to see that it is whole.
+
+Both run in a subprocess of their own, with a time limit, on the named containers only and without any protocol but
+`file`, so that no playlist, concat script or reference inside a file makes them open another one.
+"""
+
+import asyncio
+import json
+import os
+import re
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import OctaviaError
+from orchestrator.media.promised_size import promised_size
+
+DEMUXERS = ("mov", "matroska", "avi", "asf", "flv", "mp3", "wav", "flac", "ogg", "aac")
+"""mp4 mov m4a, mkv webm, avi, wmv, flv, and the sound files, by ffmpeg's names."""
+
+ACCEPTED = "mp4, mov, mkv, webm, avi, wmv or flv for video; mp3, wav, flac, ogg, m4a or aac for audio"
+
+CONTENT_TYPES: Mapping[str, tuple[str, str]] = {
+    "mov": ("video/mp4", "audio/mp4"),
+    "matroska": ("video/x-matroska", "audio/x-matroska"),
+    "avi": ("video/x-msvideo", "video/x-msvideo"),
+    "asf": ("video/x-ms-wmv", "audio/x-ms-wma"),
+    "flv": ("video/x-flv", "video/x-flv"),
+    "mp3": ("audio/mpeg", "audio/mpeg"),
+    "wav": ("audio/wav", "audio/wav"),
+    "flac": ("audio/flac", "audio/flac"),
+    "ogg": ("video/ogg", "audio/ogg"),
+    "aac": ("audio/aac", "audio/aac"),
+}
+"""Content type with and without a picture."""
+
+PROBE_TIMEOUT_S = 30.0
+WALK_TIMEOUT_S = 120.0
+
+MISSING_END_S = 2.0
+MISSING_END_SHARE = 0.02
+"""A file is incomplete when more than both of these lack at its end: headers round, and tracks end unevenly."""
+
+_RESTRICTED = ("-protocol_whitelist", "file", "-format_whitelist", ",".join(DEMUXERS))
+_BROKEN_OFF = re.compile(r"partial file|moov atom not found|Truncating packet|File ended prematurely", re.IGNORECASE)
+
+
+class NotMediaError(OctaviaError):
+    """The content is none of the containers we take, or is damaged beyond reading."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "not_media",
+            f"This is not a media file we can read, or it is incomplete. Upload a whole file: {ACCEPTED}.",
+            422,
+        )
+
+
+class IncompleteMediaError(OctaviaError):
+    """The file breaks off before the end its header promises."""
+
+    def __init__(self, there_s: float, promised_s: float | None) -> None:
+        of = "" if promised_s is None or promised_s <= there_s else f" of {promised_s:.1f}"
+        message = f"The file is incomplete: it breaks off after {there_s:.1f}{of} s. Upload the whole file."
+        super().__init__("media_incomplete", message, 422)
+
+
+class NothingToPlayError(OctaviaError):
+    """A container without a single readable picture or sound."""
+
+    def __init__(self) -> None:
+        super().__init__("media_empty", "The file has neither sound nor picture. Upload one that has.", 422)
+
+
+class ProbeTimeoutError(OctaviaError):
+    """Reading the file took longer than any honest file does."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "media_unreadable", "The file could not be read in time. Convert it to MP4 and try again.", 422
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VideoStream:
+    """The first real picture; cover art is none. `fps` is the average rate."""
+
+    codec: str
+    width: int
+    height: int
+    fps: float
+    pix_fmt: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStream:
+    codec: str
+    channels: int
+    sample_rate: int
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A media file as found. `container` is ffmpeg's name, `duration` in seconds."""
+
+    container: str
+    content_type: str
+    duration: float
+    video: VideoStream | None
+    audio: tuple[AudioStream, ...]
+
+    @property
+    def kind(self) -> str:
+        return "video" if self.video else "audio"
+
+
+async def probe(path: Path) -> Probe:
+    """Examine a file of this machine. Raises one of the errors above."""
+    found = await _header(path)
+    container = _container(found)
+    video, audio = _video(found["streams"]), _audio(found["streams"])
+    if video is None and not audio:
+        raise NothingToPlayError
+    duration = await _walk(path, _seconds(found["format"].get("duration")), container)
+    return Probe(container, _content_type(path, container, found, video is not None), duration, video, audio)
+
+
+async def _header(path: Path) -> dict[str, Any]:
+    entries = (
+        "format=format_name,duration:format_tags=major_brand"
+        ":stream=codec_type,codec_name,width,height,avg_frame_rate,pix_fmt,channels,sample_rate"
+        ":stream_disposition=attached_pic,timed_thumbnails:stream_tags=language"
+    )
+    command = ["ffprobe", "-v", "error", *_RESTRICTED, "-show_entries", entries, "-of", "json", f"file:{path}"]
+    code, output, _ = await _run(command, PROBE_TIMEOUT_S)
+    if code != 0:
+        raise NotMediaError
+    found: dict[str, Any] = json.loads(output)
+    if not found.get("format", {}).get("format_name"):
+        raise NotMediaError
+    return {"streams": [], **found}
+
+
+def _container(found: Mapping[str, Any]) -> str:
+    names = found["format"]["format_name"].split(",")
+    container = next((name for name in names if name in DEMUXERS), None)
+    if container is None:
+        raise NotMediaError
+    return container
+
+
+def _video(streams: list[dict[str, Any]]) -> VideoStream | None:
+    for stream in streams:
+        disposition = stream.get("disposition", {})
+        still = disposition.get("attached_pic") or disposition.get("timed_thumbnails")
+        if stream.get("codec_type") != "video" or still or not stream.get("width") or not stream.get("codec_name"):
+            continue
+        return VideoStream(
+            codec=stream["codec_name"],
+            width=int(stream["width"]),
+            height=int(stream["height"]),
+            fps=_rate(stream.get("avg_frame_rate", "0/0")),
+            pix_fmt=stream.get("pix_fmt", "unknown"),
+        )
+    return None
+
+
+def _audio(streams: list[dict[str, Any]]) -> tuple[AudioStream, ...]:
+    return tuple(
+        AudioStream(
+            codec=stream["codec_name"],
+            channels=int(stream["channels"]),
+            sample_rate=int(stream["sample_rate"]),
+            language=_language(stream.get("tags", {}).get("language")),
+        )
+        for stream in streams
+        if stream.get("codec_type") == "audio"
+        and stream.get("codec_name")
+        and stream.get("channels")
+        and int(stream.get("sample_rate") or 0) > 0
+    )
+
+
+def _language(tag: str | None) -> str | None:
+    return tag if tag and tag != "und" and re.fullmatch(r"[A-Za-z-]{2,12}", tag) else None
+
+
+def _rate(text: str) -> float:
+    numerator, _, denominator = text.partition("/")
+    if not int(denominator or 0):
+        return 0.0
+    return round(float(Fraction(int(numerator), int(denominator))), 3)
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def _content_type(path: Path, container: str, found: Mapping[str, Any], picture: bool) -> str:
+    if container == "mov" and found["format"].get("tags", {}).get("major_brand", "").strip() == "qt" and picture:
+        return "video/quicktime"
+    with path.open("rb") as file:
+        # The EBML header names the document type; ffmpeg's demuxer is the same for both.
+        if container == "matroska" and b"webm" in file.read(64):
+            return "video/webm" if picture else "audio/webm"
+    return CONTENT_TYPES[container][0 if picture else 1]
+
+
+async def _walk(path: Path, promised_s: float | None, container: str) -> float:
+    """The duration found by reading every packet once, held against the header's."""
+    everything = ("-map", "0:v?", "-map", "0:a?", "-c", "copy", "-f", "null", "-")
+    command = ["ffmpeg", "-nostdin", "-v", "error", *_RESTRICTED, "-i", f"file:{path}", *everything]
+    _, output, errors = await _run([*command, "-progress", "pipe:1"], WALK_TIMEOUT_S)
+    there_s = _last_time(output)
+    if there_s <= 0:
+        raise NotMediaError
+    promised_bytes = promised_size(path, container)
+    if _BROKEN_OFF.search(errors) or (promised_bytes or 0) > path.stat().st_size:
+        raise IncompleteMediaError(there_s, promised_s)
+    if promised_s is None or container in ("aac", "mp3"):  # where a duration is an estimate by bit rate
+        return there_s
+    if promised_s - there_s > max(MISSING_END_S, MISSING_END_SHARE * promised_s):
+        raise IncompleteMediaError(there_s, promised_s)
+    return promised_s if abs(promised_s - there_s) <= MISSING_END_S else there_s
+
+
+def _last_time(progress: str) -> float:
+    times = re.findall(r"^out_time_us=(\d+)$", progress, re.MULTILINE)
+    return int(times[-1]) / 1e6 if times else 0.0
+
+
+async def _run(command: list[str], timeout_s: float) -> tuple[int, str, str]:
+    """Exit code, output and errors of a program that is killed with all it started on time-out or cancellation."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        raise ProbeTimeoutError from None
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return process.returncode or 0, output.decode(errors="replace"), errors.decode(errors="replace")
