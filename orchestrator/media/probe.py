@@ -4,19 +4,16 @@ Both run in a subprocess of their own, with a time limit, on the named container
 `file`, so that no playlist, concat script or reference inside a file makes them open another one.
 """
 
-import asyncio
 import json
-import os
 import re
-import signal
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import OctaviaError
+from orchestrator.media.ffmpeg import Completed, MediaError, Progress, run
 from orchestrator.media.promised_size import promised_size
 
 DEMUXERS = ("mov", "matroska", "avi", "asf", "flv", "mp3", "wav", "flac", "ogg", "aac")
@@ -45,6 +42,8 @@ MISSING_END_S = 2.0
 MISSING_END_SHARE = 0.02
 """A file is incomplete when more than both of these lack at its end: headers round, and tracks end unevenly."""
 
+SERVERS_FAULT = frozenset({"disk_full", "out_of_memory"})
+
 _RESTRICTED = ("-protocol_whitelist", "file", "-format_whitelist", ",".join(DEMUXERS))
 _BROKEN_OFF = re.compile(r"partial file|moov atom not found|Truncating packet|File ended prematurely", re.IGNORECASE)
 
@@ -63,9 +62,8 @@ class NotMediaError(OctaviaError):
 class IncompleteMediaError(OctaviaError):
     """The file breaks off before the end its header promises."""
 
-    def __init__(self, there_s: float, promised_s: float | None) -> None:
-        of = "" if promised_s is None or promised_s <= there_s else f" of {promised_s:.1f}"
-        message = f"The file is incomplete: it breaks off after {there_s:.1f}{of} s. Upload the whole file."
+    def __init__(self, there_s: float) -> None:
+        message = f"The file is incomplete: it breaks off after {there_s:.1f} s. Upload the whole file."
         super().__init__("media_incomplete", message, 422)
 
 
@@ -136,11 +134,8 @@ async def _header(path: Path) -> dict[str, Any]:
         ":stream=codec_type,codec_name,width,height,avg_frame_rate,pix_fmt,channels,sample_rate"
         ":stream_disposition=attached_pic,timed_thumbnails:stream_tags=language"
     )
-    command = ["ffprobe", "-v", "error", *_RESTRICTED, "-show_entries", entries, "-of", "json", f"file:{path}"]
-    code, output, _ = await _run(command, PROBE_TIMEOUT_S)
-    if code != 0:
-        raise NotMediaError
-    found: dict[str, Any] = json.loads(output)
+    command = ["ffprobe", *_RESTRICTED, "-show_entries", entries, "-of", "json", f"file:{path}"]
+    found: dict[str, Any] = json.loads((await _run(command, PROBE_TIMEOUT_S)).output)
     if not found.get("format", {}).get("format_name"):
         raise NotMediaError
     return {"streams": [], **found}
@@ -148,7 +143,7 @@ async def _header(path: Path) -> dict[str, Any]:
 
 def _container(found: Mapping[str, Any]) -> str:
     names = found["format"]["format_name"].split(",")
-    container = next((name for name in names if name in DEMUXERS), None)
+    container: str | None = next((name for name in names if name in DEMUXERS), None)
     if container is None:
         raise NotMediaError
     return container
@@ -217,43 +212,33 @@ def _content_type(path: Path, container: str, found: Mapping[str, Any], picture:
 async def _walk(path: Path, promised_s: float | None, container: str) -> float:
     """The duration found by reading every packet once, held against the header's."""
     everything = ("-map", "0:v?", "-map", "0:a?", "-c", "copy", "-f", "null", "-")
-    command = ["ffmpeg", "-nostdin", "-v", "error", *_RESTRICTED, "-i", f"file:{path}", *everything]
-    _, output, errors = await _run([*command, "-progress", "pipe:1"], WALK_TIMEOUT_S)
-    there_s = _last_time(output)
+    command = ["ffmpeg", "-nostdin", *_RESTRICTED, "-i", f"file:{path}", *everything]
+    there_s = 0.0
+
+    def reached(seconds: float) -> None:
+        nonlocal there_s
+        there_s = max(there_s, seconds)
+
+    errors = (await _run(command, WALK_TIMEOUT_S, reached)).errors
     if there_s <= 0:
         raise NotMediaError
     promised_bytes = promised_size(path, container)
     if _BROKEN_OFF.search(errors) or (promised_bytes or 0) > path.stat().st_size:
-        raise IncompleteMediaError(there_s, promised_s)
+        raise IncompleteMediaError(there_s)
     if promised_s is None or container in ("aac", "mp3"):  # where a duration is an estimate by bit rate
         return there_s
     if promised_s - there_s > max(MISSING_END_S, MISSING_END_SHARE * promised_s):
-        raise IncompleteMediaError(there_s, promised_s)
+        raise IncompleteMediaError(there_s)
     return promised_s if abs(promised_s - there_s) <= MISSING_END_S else there_s
 
 
-def _last_time(progress: str) -> float:
-    times = re.findall(r"^out_time_us=(\d+)$", progress, re.MULTILINE)
-    return int(times[-1]) / 1e6 if times else 0.0
-
-
-async def _run(command: list[str], timeout_s: float) -> tuple[int, str, str]:
-    """Exit code, output and errors of a program that is killed with all it started on time-out or cancellation."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+async def _run(command: list[str], timeout_s: float, progress: Progress | None = None) -> Completed:
+    """Run a reader; its refusal means the file, the server's own trouble stays what it is."""
     try:
-        async with asyncio.timeout(timeout_s):
-            output, errors = await process.communicate()
-    except TimeoutError:
-        raise ProbeTimeoutError from None
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    return process.returncode or 0, output.decode(errors="replace"), errors.decode(errors="replace")
+        return await run(command, timeout=timeout_s, progress=progress)
+    except MediaError as error:
+        if error.code == "media_timeout":
+            raise ProbeTimeoutError from error
+        if error.code in SERVERS_FAULT:
+            raise
+        raise NotMediaError from error
