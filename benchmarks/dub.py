@@ -31,6 +31,7 @@ from orchestrator.local.client import Client
 from orchestrator.local.up import up
 from orchestrator.settings import get_settings
 
+ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 TARGET = "es"
 STEPS = sa.text(
@@ -82,10 +83,11 @@ async def ours(client: Client, video: Path, out: Path) -> dict[str, Any]:
 
 
 def starter_weights() -> list[str]:
-    """Folders of Whisper, the Marian model and the voice, as the model plane's own command line tells them."""
-    command = [sys.executable, "-m", "serve.weights", "where", "whisper-base", "opus-mt-en-es", "en-joe"]
+    """Folders of Whisper, the Marian model as transformers reads it, and the voice: the same weights as ours."""
+    command = [sys.executable, "-m", "serve.weights", "pull", "whisper-base", "en-joe"]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return output.split()
+    folders = dict(line.split("\t") for line in output.splitlines())
+    return [folders["whisper-base"], str(ROOT / "model_repo/starter/opus-mt-en-es"), folders["en-joe"]]
 
 
 def peak_memory(parent: psutil.Process) -> dict[str, int]:

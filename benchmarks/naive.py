@@ -30,7 +30,8 @@ class NaiveDubber:
     def __init__(self, whisper: str, marian: str, voice: str) -> None:
         self.whisper = WhisperModel(whisper, device="cpu", compute_type="int8")
         self.tokenizer = MarianTokenizer.from_pretrained(marian)
-        self.marian = MarianMTModel.from_pretrained(marian).eval()
+        self.marian: Any = MarianMTModel.from_pretrained(marian)
+        self.marian.train(False)
         self.tts = TTS(model_path=f"{voice}/model.pth", config_path=f"{voice}/config.json", progress_bar=False)
 
     def dub(self, video: str, out: Path) -> dict[str, Any]:

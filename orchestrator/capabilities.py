@@ -44,6 +44,8 @@ class Capabilities:
 
     def route(self, source: str, target: str) -> tuple[Pair, ...]:
         """The models from source to target: one, two by way of English, or none where nothing leads there."""
+        if source == target:
+            return ()
         direct = self._pair(source, target)
         if direct:
             return (direct,)

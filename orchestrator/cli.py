@@ -205,3 +205,7 @@ async def _create_user(email: str, name: str, password: str) -> None:
 
     user = await create(get_settings(), email=email, name=name, password=password)
     console.print(f"Created {user.email} ({user.id}).")
+
+
+if __name__ == "__main__":
+    main()

@@ -25,6 +25,7 @@ from orchestrator.dubbing.timeline import Interval, Window, Word
 from orchestrator.dubbing.windows import cut_windows, merge_intervals
 from orchestrator.inference import SPEECH_RATE, Heard, SpeechActivity
 from orchestrator.jobs import keys, progress, rows
+from orchestrator.jobs.advance import advance
 from orchestrator.jobs.context import current
 from orchestrator.jobs.models import HeardWindow, Job, SegmentRow
 from orchestrator.media.audio import extract_speech_audio
@@ -74,7 +75,7 @@ async def extract(job_id: str) -> None:
         async with storage.local(media.storage_key) as source:
             await extract_speech_audio(source, pcm)
         await storage.put_file(keys.speech(job_id), pcm)
-    await patiently(current().engine, lambda session: progress.refresh(session, UUID(job_id), "transcribing"))
+    await patiently(current().engine, lambda session: advance(session, UUID(job_id), "transcribing"))
 
 
 async def listen(job_id: str) -> int:
@@ -106,7 +107,7 @@ async def listen(job_id: str) -> int:
             await progress.warn(
                 session, UUID(job_id), "no_speech", "Nobody speaks in this file: its sound is kept as it is."
             )
-        await progress.refresh(session, UUID(job_id), "transcribing")
+        await advance(session, UUID(job_id), "transcribing")
 
     await patiently(current().engine, store)
     return len(windows)
@@ -153,7 +154,7 @@ async def transcribe_window(job_id: str, index: int) -> None:
 
     async def store(session: AsyncSession) -> None:
         await _store_heard(session, job_id, window, heard)
-        await progress.refresh(session, UUID(job_id), "transcribing")
+        await advance(session, UUID(job_id), "transcribing")
 
     await patiently(current().engine, store)
 

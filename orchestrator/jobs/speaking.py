@@ -21,6 +21,7 @@ from orchestrator.dubbing.fit import Candidate, Fit, Slot, choose, fit, slot_of
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import Hypothesis, Utterance
 from orchestrator.jobs import keys, progress, rows
+from orchestrator.jobs.advance import advance
 from orchestrator.jobs.context import current
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 
@@ -119,7 +120,7 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
                 f"Some speech is in '{source}', which no model translates to '{language}': it is kept as text only."
             )
             await progress.warn(session, job.id, "untranslated", message)
-        await progress.refresh(session, job.id, "translating")
+        await advance(session, job.id, "translating")
 
     await patiently(current().engine, store)
 
@@ -146,7 +147,7 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
                 .where(Rendition.job_id == job.id, Rendition.language == language, Rendition.segment == segment.index)
                 .values(**values)
             )
-        await progress.refresh(session, job.id, "synthesizing")
+        await advance(session, job.id, "synthesizing")
 
     await patiently(current().engine, store)
 

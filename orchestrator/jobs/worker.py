@@ -13,8 +13,10 @@ from uuid_utils.compat import uuid7
 
 from orchestrator.database import make_engine, make_sync_engine
 from orchestrator.inference import Inference
-from orchestrator.jobs import context, durable, workflows
+from orchestrator.jobs import context, durable, workflows  # noqa: F401  (its workflows register on import)
 from orchestrator.jobs.heartbeat import Heartbeat
+from orchestrator.jobs.sweeper import sweep_for_ever
+from orchestrator.local.processes import end_with_parent
 from orchestrator.logs import configure_logging
 from orchestrator.settings import Settings, get_settings
 from orchestrator.storage import Storage
@@ -39,19 +41,19 @@ async def run(settings: Settings, executor_id: str) -> None:
             _url(system_engine), engine=engine, serializer=durable.JsonSerializer()
         )
         context.use(context.WorkerContext(settings, engine, Storage.from_settings(settings), models, datasource))
-        workflows.register()
         DBOS.launch()
         await durable.register_queues(
             jobs_per_worker=settings.jobs_per_worker, chunks_per_worker=settings.chunks_per_worker
         )
         heartbeat = Heartbeat(engine, executor_id, settings.stale_after_s)
-        beating = asyncio.create_task(heartbeat.run())
+        background = [asyncio.create_task(heartbeat.run()), asyncio.create_task(sweep_for_ever(engine))]
         log.info("worker ready", executor_id=executor_id)
 
         await stop.wait()
         log.info("worker draining", seconds=settings.drain_s)
         await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=settings.drain_s)
-        beating.cancel()
+        for task in background:
+            task.cancel()
         with suppress(sa.exc.SQLAlchemyError):
             await heartbeat.goodbye()
     await engine.dispose()
@@ -63,6 +65,7 @@ def _url(engine: sa.Engine) -> str:
 
 
 def main() -> None:
+    end_with_parent()
     settings = get_settings()
     configure_logging(settings)
     executor_id = os.environ.get(EXECUTOR_ID) or f"{socket.gethostname()}-{uuid7()}"

@@ -15,7 +15,7 @@ from dbos import DBOS, WorkflowHandleAsync
 from dbos._error import DBOSAwaitedWorkflowCancelledError
 
 from orchestrator.errors import OctaviaError
-from orchestrator.jobs import assembling, durable, hearing, progress, speaking
+from orchestrator.jobs import assembling, durable, hearing, progress, speaking, writing
 from orchestrator.jobs.context import current
 from orchestrator.jobs.heartbeat import running
 
@@ -49,7 +49,8 @@ close_passages = _step("segment", hearing.close_passages)
 check_route = _step("check_route", speaking.check_route)
 translate_passage = _step("translate", speaking.translate_passage)
 speak_passage = _step("speak", speaking.speak_passage)
-write_subtitles = _step("write_subtitles", assembling.write_subtitles)
+place = _step("place", assembling.place_dub)
+write_subtitles = _step("write_subtitles", writing.write_subtitles)
 render = _step("render", assembling.render)
 
 
@@ -97,6 +98,8 @@ async def _produce(job_id: str) -> list[dict[str, Any]]:
         for target in brief["targets"]:
             await check_route(job_id, source, target)
         await _hear_and_speak(job_id, brief, windows)
+    for target in brief["targets"]:
+        await place(job_id, target)
     artifacts = await write_subtitles(job_id)
     for target in brief["targets"]:
         artifacts += await render(job_id, target)

@@ -1,0 +1,119 @@
+"""A job's texts as files: subtitles in every language of the job, and the transcript with its words.
+
+The body of a durable step: it may run twice, also at the same time, and publishes under keyed names.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypedDict
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from orchestrator.database import patiently
+from orchestrator.dubbing.timeline import Segment, Word
+from orchestrator.jobs import keys, rows
+from orchestrator.jobs.advance import advance
+from orchestrator.jobs.context import current
+from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.storage import Stored
+from orchestrator.subtitles import srt, vtt
+from orchestrator.subtitles.cues import Cue, Line, cues_of_lines, cues_of_segments
+
+FORMATS = {"srt": (srt.dumps, "application/x-subrip"), "vtt": (vtt.dumps, "text/vtt")}
+
+UNDETERMINED = "und"
+"""BCP 47 for a language nobody could tell: a file in which nobody speaks."""
+
+
+class ArtifactValues(TypedDict):
+    """A finished file, as the completing transaction inserts it."""
+
+    kind: str
+    language: str | None
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+    storage_key: str
+
+
+async def write_subtitles(job_id: str) -> list[ArtifactValues]:
+    """SRT and VTT of the original and of each target language, and the transcript as JSON."""
+
+    async def read(session: AsyncSession) -> tuple[Job, Sequence[SegmentRow]]:
+        await advance(session, UUID(job_id), "merging", merged=0.05)
+        return await rows.job(session, job_id), await rows.segments(session, job_id)
+
+    job, segments = await patiently(current().engine, read)
+    source = job.source_language or job.detected_language or UNDETERMINED
+    cues = {source: source_cues(segments)}
+    for target in job.target_languages:
+        if target != source:
+            cues[target] = await target_cues(job_id, target)
+    written = [
+        await publish(job_id, "subtitles", language, f"{language}.{suffix}", content_type, dumps(each).encode())
+        for language, each in cues.items()
+        for suffix, (dumps, content_type) in FORMATS.items()
+    ]
+    transcript = json.dumps(_transcript(source, segments), ensure_ascii=False, indent=1).encode()
+    return [
+        *written,
+        await publish(job_id, "transcript", source, f"transcript.{source}.json", "application/json", transcript),
+    ]
+
+
+def source_cues(segments: Sequence[SegmentRow]) -> list[Cue]:
+    """Cues of what was said, by the times of its words."""
+    return cues_of_segments(
+        Segment(each.start, each.end, each.language, each.text, tuple(Word(**word) for word in each.words))
+        for each in segments
+    )
+
+
+async def target_cues(job_id: str, language: str) -> list[Cue]:
+    """Cues of a translation: shown while the dub speaks them, or while the original does where nothing is dubbed."""
+
+    async def read(session: AsyncSession) -> list[tuple[SegmentRow, Rendition]]:
+        return await rows.renditions(session, job_id, language)
+
+    renditions = await patiently(current().engine, read)
+    return cues_of_lines((_line(segment, rendition) for segment, rendition in renditions), language)
+
+
+def _line(segment: SegmentRow, rendition: Rendition) -> Line:
+    if rendition.onset is None or rendition.seconds is None:
+        return Line(segment.start, segment.end, rendition.text)
+    return Line(rendition.onset, rendition.onset + rendition.seconds, rendition.text)
+
+
+async def publish(
+    job_id: str, kind: str, language: str | None, name: str, content_type: str, data: bytes
+) -> ArtifactValues:
+    """Store a small artifact."""
+    key = keys.artifact(job_id, name)
+    return described(kind, language, name, content_type, key, await current().storage.put_bytes(key, data))
+
+
+def described(
+    kind: str, language: str | None, name: str, content_type: str, key: str, stored: Stored
+) -> ArtifactValues:
+    return {
+        "kind": kind,
+        "language": language,
+        "name": name,
+        "content_type": content_type,
+        "size": stored.size,
+        "sha256": stored.sha256,
+        "storage_key": key,
+    }
+
+
+def _transcript(language: str, segments: Sequence[SegmentRow]) -> dict[str, Any]:
+    return {
+        "language": language,
+        "segments": [
+            {"start": each.start, "end": each.end, "language": each.language, "text": each.text, "words": each.words}
+            for each in segments
+        ],
+    }

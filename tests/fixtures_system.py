@@ -1,0 +1,115 @@
+"""A running Octavia (database, API, worker) on the suite's model plane, as `octavia up` starts it."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import pytest
+
+from orchestrator.local.client import Client
+
+T = TypeVar("T")
+SAMPLE = Path(__file__).parents[1] / "samples" / "sense-and-sensibility.mp4"
+
+
+@dataclass
+class System:
+    """An `octavia up` in a process of its own."""
+
+    data_dir: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] = field(init=False)
+    state: dict[str, Any] = field(init=False)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.cli", "up"],
+            env={**os.environ, **self.environment},
+            stdout=(self.data_dir / "up.log").open("ab"),
+            stderr=subprocess.STDOUT,
+        )
+        state = self.data_dir / "up.json"
+        deadline = time.monotonic() + 120
+        while not state.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"`octavia up` did not start: {self.log()}")
+            time.sleep(0.1)
+        self.state = json.loads(state.read_text())
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=90)
+
+    def log(self) -> str:
+        return (self.data_dir / "up.log").read_text(errors="replace")[-4000:]
+
+    def token(self) -> str:
+        return (self.data_dir / "token").read_text().strip()
+
+    def ask(self, work: Callable[[Client], Awaitable[T]]) -> T:
+        """Run one conversation with the API."""
+
+        async def run() -> T:
+            async with Client(self.state["api_url"], self.token()) as client:
+                return await work(client)
+
+        return asyncio.run(run())
+
+    def worker(self) -> psutil.Process:
+        """The worker process that is running now."""
+        for child in psutil.Process(self.process.pid).children():
+            if "orchestrator.jobs.worker" in child.cmdline():
+                return child
+        raise AssertionError(f"no worker runs: {self.log()}")
+
+
+async def finish(client: Client, job: dict[str, Any], seconds: float = 240) -> dict[str, Any]:
+    """Follow a job to its end; the job as it is then."""
+
+    async def follow() -> None:
+        async for _ in client.follow(job["id"]):
+            pass
+
+    await asyncio.wait_for(follow(), seconds)
+    return await client.job(job["id"])
+
+
+async def run_job(client: Client, media: Path, **request: Any) -> dict[str, Any]:
+    """Upload, start, follow: a finished job."""
+    uploaded = await client.upload(media)
+    return await finish(client, await client.start({"media_id": uploaded["id"], **request}))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def system(model_plane: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One system for all tests that do not break it. `model_plane` is the address of the suite's model plane."""
+    data_dir = tmp_path_factory.mktemp("octavia")
+    running = System(data_dir, system_environment(data_dir, model_plane))
+    running.start()
+    yield running
+    running.stop()
+
+
+def system_environment(data_dir: Path, model_address: str, **more: str) -> dict[str, str]:
+    return {
+        "OCTAVIA_DATA_DIR": str(data_dir),
+        "OCTAVIA_API_PORT": str(free_port()),
+        "OCTAVIA_MODEL_ADDRESS": model_address,
+        **more,
+    }
