@@ -232,7 +232,7 @@ async def _store_heard(session: AsyncSession, job_id: str, window: HeardWindow, 
 async def _audio(job_id: str, start: int, stop: int) -> npt.NDArray[np.float32]:
     """Samples [start, stop) of the job's sound, float32 in [-1, 1]."""
     data = await current().storage.read_range(keys.speech(job_id), start * BYTES_PER_SAMPLE, stop * BYTES_PER_SAMPLE)
-    return np.frombuffer(data, "<i2").astype(np.float32) / 32768
+    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
 
 
 async def _seconds(job_id: str) -> float:

@@ -7,7 +7,7 @@ def speech(job_id: str) -> str:
 
 
 def rendition(job_id: str, language: str, segment: int) -> str:
-    """One segment's speech, a mono WAV file."""
+    """One segment's speech at the mix's rate, a mono WAV file."""
     return f"jobs/{job_id}/work/{language}/{segment:06d}.wav"
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from orchestrator.capabilities import Capabilities, Voice
 from orchestrator.database import patiently
 from orchestrator.dubbing.fit import Candidate, Fit, Slot, choose, fit, slot_of
+from orchestrator.dubbing.mix import RATE, resample
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import Hypothesis, Utterance
 from orchestrator.jobs import keys, progress, rows
@@ -105,13 +106,11 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
     translated: list[dict[str, Any]] = []
     untranslated: set[str] = set()
     for source, group in by_source.items():
-        candidates = await _translations(group, source, language, count)
-        if candidates is None:
+        found = await _translations(group, source, language, count)
+        if found is None:
             untranslated.add(source)
-        translated += [
-            _translated(segment, language, found)
-            for segment, found in zip(group, candidates or [None] * len(group), strict=True)
-        ]
+            found = [[] for _ in group]
+        translated += [_translated(segment, language, each) for segment, each in zip(group, found, strict=True)]
 
     async def store(session: AsyncSession) -> None:
         await session.execute(insert(Rendition).on_conflict_do_nothing(), translated)
@@ -163,7 +162,7 @@ async def _translations(
     return await current().models.translate([segment.text for segment in segments], source, target, count)
 
 
-def _translated(segment: SegmentRow, language: str, found: list[Hypothesis] | None) -> dict[str, Any]:
+def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> dict[str, Any]:
     best = found[0] if found else Hypothesis(segment.text, 0.0)
     return {
         "job_id": segment.job_id,
@@ -171,7 +170,7 @@ def _translated(segment: SegmentRow, language: str, found: list[Hypothesis] | No
         "segment": segment.index,
         "text": best.text,
         "score": best.score if found and segment.language != language else None,
-        "candidates": [{"text": each.text, "score": each.score} for each in found or []],
+        "candidates": [{"text": each.text, "score": each.score} for each in found],
     }
 
 
@@ -188,9 +187,10 @@ async def _speak(job_id: str, segment: SegmentRow, rendition: Rendition, voice: 
     speech = await current().models.synthesize(
         Utterance(chosen.text, rendition.language, voice.name, planned.speed, SEED)
     )
-    seconds = len(speech.samples) / speech.sample_rate
+    samples = await asyncio.to_thread(resample, speech.samples, speech.sample_rate)
+    seconds = len(samples) / RATE
     file = io.BytesIO()
-    soundfile.write(file, speech.samples, speech.sample_rate, format="WAV", subtype="PCM_16")
+    soundfile.write(file, samples, RATE, format="WAV", subtype="PCM_16")
     key = keys.rendition(job_id, rendition.language, segment.index)
     await current().storage.put_bytes(key, file.getvalue())
     return {

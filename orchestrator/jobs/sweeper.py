@@ -1,7 +1,7 @@
 """The net under the workflows: a job must not stay open when nothing will ever end it.
 
-Looks for open jobs whose workflow is missing, failed, cancelled or given up, and fails them; and for cancelled ones whose
-workflow still runs, and cancels it again. Any number of workers may sweep at once: both are guarded and repeatable.
+Looks for open jobs whose workflow is missing, failed, cancelled or given up, and fails them; and for ended ones whose
+workflow still runs, and cancels it. Any number of workers may sweep at once: both are guarded and repeatable.
 """
 
 import asyncio

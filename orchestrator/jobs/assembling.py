@@ -1,0 +1,199 @@
+"""From a job's renditions to its dub: place the speech, mix it, bring it to its loudness, merge it with the picture.
+
+Each public function is the body of a durable step: it may run twice, also at the same time, and publishes under keyed
+names; what it makes on the way lies in a scratch folder of its own.
+"""
+
+import asyncio
+import io
+import json
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from orchestrator.database import patiently
+from orchestrator.dubbing.fit import place
+from orchestrator.dubbing.loudness import Loudness
+from orchestrator.dubbing.mix import RATE, blocks
+from orchestrator.dubbing.report import Spoken, quality_report
+from orchestrator.dubbing.timeline import Clip
+from orchestrator.jobs import keys, rows
+from orchestrator.jobs.advance import advance
+from orchestrator.jobs.context import current
+from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs.speaking import DUBBED
+from orchestrator.jobs.writing import ArtifactValues, described, publish, target_cues
+from orchestrator.media.audio import encode_audio
+from orchestrator.media.loudness import measure_loudness, normalise, write_track
+from orchestrator.media.merge import merge
+from orchestrator.media.models import Media
+from orchestrator.media.streams import inspect
+from orchestrator.subtitles import srt
+from orchestrator.subtitles.check import check, count
+from orchestrator.subtitles.cues import Cue
+from orchestrator.subtitles.rules import rules_for
+
+VOICE_CHANNELS = 1
+"""A dub of voices alone is mixed in mono and written to both sides."""
+MEASURED_FROM = 0.6
+"""The merge's share at which mixing is done and the picture is next."""
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Dub:
+    """What a dub is made of: the job, its media, and its segments with their speech in order."""
+
+    job: Job
+    media: Media
+    spoken: Sequence[tuple[SegmentRow, Rendition]]
+
+
+async def place_dub(job_id: str, language: str) -> None:
+    """Give each rendition its final onset: its segment's own, later only behind speech that overflows."""
+
+    async def work(session: AsyncSession) -> None:
+        dub = await _dub(session, job_id, language)
+        placements = place(
+            [segment.start for segment, _ in dub.spoken],
+            [rendition.seconds or 0.0 for _, rendition in dub.spoken],
+            dub.media.duration,
+        )
+        for (segment, _), placement in zip(dub.spoken, placements, strict=True):
+            await session.execute(
+                update(Rendition)
+                .where(
+                    Rendition.job_id == dub.job.id,
+                    Rendition.language == language,
+                    Rendition.segment == segment.index,
+                )
+                .values(onset=placement.onset)
+            )
+
+    await patiently(current().engine, work)
+
+
+async def render(job_id: str, language: str) -> list[ArtifactValues]:
+    """The dub in one language and its quality report; nothing where the job is no dub."""
+    dub = await patiently(current().engine, lambda session: _dub(session, job_id, language))
+    if dub.job.kind not in DUBBED or dub.job.status != "processing":
+        return []
+    cues = await target_cues(job_id, language)
+    async with AsyncExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="octavia-")))
+        source = await stack.enter_async_context(current().storage.local(dub.media.storage_key))
+        track = await _track(dub, scratch) if dub.spoken else None
+        await _advance(job_id, MEASURED_FROM)
+        result = await _finished(dub, language, source, track, cues, scratch)
+        report = await _report(dub, language, result, cues, measured=track is not None)
+        name = f"{language}{result.suffix}"
+        stored = await current().storage.put_file(keys.artifact(job_id, name), result)
+    kind = "video" if result.suffix == ".mp4" else "audio"
+    content_type = {"video": "video/mp4", "audio": "audio/mpeg"}[kind]
+    data = json.dumps(report, indent=1).encode()
+    return [
+        described(kind, language, name, content_type, keys.artifact(job_id, name), stored),
+        await publish(job_id, "quality_report", language, f"quality.{language}.json", "application/json", data),
+    ]
+
+
+async def _dub(session: AsyncSession, job_id: str, language: str) -> Dub:
+    job = await rows.job(session, job_id)
+    pairs = await rows.renditions(session, job_id, language)
+    return Dub(
+        job, await session.get_one(Media, job.media_id), [pair for pair in pairs if pair[1].audio_key is not None]
+    )
+
+
+async def _track(dub: Dub, scratch: Path) -> Path:
+    """The dub's sound over the whole media, at its loudness: a 48 kHz stereo WAV file."""
+    raw, finished = scratch / "raw.wav", scratch / "dub.wav"
+    measured = await write_track(_mix(dub), raw, VOICE_CHANNELS)
+    await normalise(raw, finished, measured)
+    raw.unlink()
+    return finished
+
+
+async def _mix(dub: Dub) -> AsyncIterator[Samples]:
+    """The mix in blocks. Rendering runs in a thread, which fetches each clip from storage when its turn comes."""
+    loop = asyncio.get_running_loop()
+    storage = current().storage
+
+    def read(clip: Clip) -> Samples:
+        size = asyncio.run_coroutine_threadsafe(storage.size(clip.key), loop).result()
+        data = asyncio.run_coroutine_threadsafe(storage.read_range(clip.key, 0, size), loop).result()
+        samples: Samples = soundfile.read(io.BytesIO(data), dtype="float32")[0]
+        return samples
+
+    clips = [
+        Clip(rendition.audio_key or "", round((rendition.onset or 0.0) * RATE), round((rendition.seconds or 0) * RATE))
+        for _, rendition in dub.spoken
+    ]
+    rendered = blocks(clips, read, round(dub.media.duration * RATE), VOICE_CHANNELS)
+    while (block := await asyncio.to_thread(next, rendered, None)) is not None:
+        yield block
+
+
+async def _finished(
+    dub: Dub, language: str, source: Path, track: Path | None, cues: Sequence[Cue], scratch: Path
+) -> Path:
+    """The file the user gets, with the original's sound where no speech of ours replaces it."""
+    if dub.job.kind == "audio_translation":
+        result = scratch / "dub.mp3"
+        await encode_audio(track or source, result, seconds=dub.media.duration)
+        return result
+    result = scratch / "dub.mp4"
+    subtitles = []
+    if cues:
+        path = scratch / "subtitles.srt"
+        path.write_text(srt.dumps(cues), encoding="utf-8")
+        subtitles.append((language, path))
+    loop = asyncio.get_running_loop()
+
+    def progress(seconds: float) -> None:
+        share = MEASURED_FROM + (1 - MEASURED_FROM) * min(1.0, seconds / dub.media.duration)
+        reports.append(loop.create_task(_advance(str(dub.job.id), share)))
+
+    reports: list[asyncio.Task[None]] = []
+    await merge(source, track, result, language=language, subtitles=subtitles, progress=progress)
+    await asyncio.gather(*reports)
+    return result
+
+
+async def _report(dub: Dub, language: str, result: Path, cues: Sequence[Cue], *, measured: bool) -> dict[str, Any]:
+    """What was measured of the finished file, and how the speech fits."""
+    loudness: Loudness | None = await measure_loudness(result) if measured else None
+    container = await inspect(result)
+    placements = place(
+        [segment.start for segment, _ in dub.spoken],
+        [rendition.seconds or 0.0 for _, rendition in dub.spoken],
+        dub.media.duration,
+    )
+    spoken = [
+        Spoken(segment.index, rendition.speed or 1.0, rendition.seconds or 0.0, rendition.overflow or 0.0, placement)
+        for (segment, rendition), placement in zip(dub.spoken, placements, strict=True)
+    ]
+    report = quality_report(
+        spoken,
+        loudness=loudness,
+        media_seconds=dub.media.duration,
+        output_seconds=container.duration or 0.0,
+        subtitle_violations=count(check(cues, rules_for(language))),
+        flags=sorted({warning["code"] for warning in dub.job.warnings}),
+    )
+    return {"language": language, **report}
+
+
+async def _advance(job_id: str, merged: float) -> None:
+    await patiently(current().engine, lambda session: advance(session, UUID(job_id), "merging", merged=merged))
