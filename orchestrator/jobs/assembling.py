@@ -35,7 +35,7 @@ from orchestrator.jobs.speaking import DUBBED
 from orchestrator.jobs.writing import ArtifactValues, described, publish, target_cues
 from orchestrator.media.audio import encode_audio
 from orchestrator.media.loudness import measure_loudness, normalise, write_track
-from orchestrator.media.merge import merge
+from orchestrator.media.merge import SoftSubtitles, merge
 from orchestrator.media.models import Media
 from orchestrator.media.streams import inspect
 from orchestrator.subtitles import srt
@@ -158,7 +158,7 @@ async def _finished(
     if cues:
         path = scratch / "subtitles.srt"
         path.write_text(srt.dumps(cues), encoding="utf-8")
-        subtitles.append((language, path))
+        subtitles.append(SoftSubtitles(language, path))
     loop = asyncio.get_running_loop()
 
     def progress(seconds: float) -> None:
@@ -166,7 +166,15 @@ async def _finished(
         reports.append(loop.create_task(_advance(str(dub.job.id), share)))
 
     reports: list[asyncio.Task[None]] = []
-    await merge(source, track, result, language=language, subtitles=subtitles, progress=progress)
+    await merge(
+        source,
+        track,
+        result,
+        language=language,
+        original_language=dub.job.source_language or dub.job.detected_language,
+        subtitles=subtitles,
+        progress=progress,
+    )
     await asyncio.gather(*reports)
     return result
 
