@@ -1,0 +1,7 @@
+"""`python -m serve`: the model plane on this machine, until SIGTERM, SIGINT or its parent's end."""
+
+import sys
+
+from serve.local import main
+
+sys.exit(main())

@@ -1,0 +1,58 @@
+"""Builds the Ray Serve application from model_repo/ and serve.yaml."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ray import serve
+from ray.serve import Application
+from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
+
+from serve.catalogue import CatalogueEntry
+from serve.deployments import ModelReplica, Protocol
+from serve.models import CLASSES
+from serve.repository import RepositoryError, read_repository
+from serve.settings import ServeSettings, get_settings
+
+SERVE_YAML = Path(__file__).with_name("serve.yaml")
+APPLICATION = "octavia"
+INGRESS = "protocol"
+
+
+def read_config(path: Path = SERVE_YAML) -> ServeDeploySchema:
+    """serve.yaml as Ray validates it; ValueError (pydantic's) when a key or value is not Ray's."""
+    return ServeDeploySchema.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def options(application: ServeApplicationSchema) -> dict[str, dict[str, Any]]:
+    """Each deployment's settings of the file, as Deployment.options takes them."""
+    return {d.name: d.model_dump(exclude_unset=True, exclude={"name"}) for d in application.deployments}
+
+
+def build(arguments: Mapping[str, Any]) -> Application:
+    """The application: one deployment per model of model_repo/ and the protocol in front of them.
+
+    Ray Serve calls this as serve.yaml's import_path and then applies the file's deployment settings itself; arguments
+    are the file's `args`. Raises RepositoryError or WeightsError.
+    """
+    del arguments
+    return assemble(get_settings(), {})
+
+
+def assemble(settings: ServeSettings, overrides: Mapping[str, Mapping[str, Any]]) -> Application:
+    """As `build`, with each deployment's settings given by its name."""
+    from serve.weights import selection
+
+    specs = read_repository(settings.model_repo)
+    without = sorted(set(specs) - set(CLASSES))
+    if without:
+        raise RepositoryError(f"{settings.model_repo}: no class serves the model {', '.join(without)}")
+    entries: list[CatalogueEntry] = selection(settings)
+    handles = {}
+    for name, spec in specs.items():
+        own = [entry for entry in entries if entry.model == name]
+        deployment = serve.deployment(ModelReplica, name=name).options(**overrides.get(name, {}))
+        handles[name] = deployment.bind(spec, own, settings.weights_dir)
+    ingress = serve.deployment(Protocol, name=INGRESS).options(**overrides.get(INGRESS, {}))
+    return ingress.bind(specs, **handles)

@@ -1,0 +1,20 @@
+"""The model classes: plain, synchronous, without any server in them."""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import cast
+
+from serve.models.base import Model, WeightSet
+
+CLASSES = {  # name in model_repo -> module and class, imported only where they run
+    "vad": ("serve.models.vad", "Vad"),
+    "whisper": ("serve.models.whisper", "Whisper"),
+    "opus_mt": ("serve.models.opus_mt", "OpusMt"),
+    "coqui_tts": ("serve.models.coqui_tts", "CoquiTts"),
+}
+
+
+def create(name: str, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> Model:
+    """The model of that name, not loaded yet. KeyError when there is no class for it."""
+    module, attribute = CLASSES[name]
+    return cast(Model, getattr(import_module(module), attribute)(parameters, weights))

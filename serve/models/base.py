@@ -1,0 +1,73 @@
+"""What every model class shares: its weights, its parameters, and reading rows out of tensors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from serve.errors import ModelError, invalid
+
+Array = npt.NDArray[Any]
+Tensors = dict[str, Array]
+Answer = Tensors | ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSet:
+    """Weights ready to load: their catalogue name, the local folder, and what the catalogue publishes about them."""
+
+    name: str
+    folder: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Model(Protocol):
+    """A model without any server around it. Synchronous; `infer` may be called from several threads."""
+
+    def load(self) -> None:
+        """Reads the weights and warms up."""
+
+    def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
+        """One answer a request, in order. An entry of `batch` holds one request's inputs with their batch dimension,
+        already validated against config.pbtxt; BYTES tensors are object arrays of bytes. A request that cannot be
+        answered gets a ModelError and never harms its neighbours.
+        """
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        """What the loaded weights can do, as published in the configuration's parameters."""
+
+
+def texts(request: Tensors, name: str, rows: int, default: str = "") -> list[str]:
+    """The strings of a [rows, 1] BYTES tensor; `default` where it was left out or is empty. Refuses what is not UTF-8."""
+    if name not in request:
+        return [default] * rows
+    return [decode(value, name, row) or default for row, value in enumerate(request[name].reshape(-1))]
+
+
+def decode(value: bytes, name: str, row: int) -> str:
+    """UTF-8 text of one element; ModelError names the tensor and the row."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise invalid(f"{name} row {row}: not valid UTF-8 ({error.reason} at byte {error.start})") from None
+
+
+def numbers(request: Tensors, name: str, rows: int, default: float) -> list[Any]:
+    """The numbers of a [rows, 1] tensor, or `default` in each row."""
+    return [default] * rows if name not in request else list(request[name].reshape(-1).tolist())
+
+
+def bytes_column(values: Sequence[str]) -> Array:
+    """Strings as a [n, 1] BYTES tensor."""
+    column = np.empty((len(values), 1), dtype=np.object_)
+    for row, value in enumerate(values):
+        column[row, 0] = value.encode("utf-8")
+    return column
+
+
+def base_language(code: str) -> str:
+    """The primary subtag of a BCP 47 code, lower case: "en-US" -> "en"."""
+    return code.replace("_", "-").split("-")[0].strip().lower()

@@ -1,0 +1,289 @@
+"""Whisper on CTranslate2, batched across callers: fixed windows, one encode and generate per bucket, guarded.
+
+A window's result depends on its own samples alone, never on its neighbours in a batch: the encoder's window follows
+from the window's own length, the prompt is its own, and the token cap of a call follows from the bucket.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from serve.errors import ModelError, invalid
+from serve.models import whisper_text as rules
+from serve.models.base import Answer, Tensors, WeightSet, base_language, bytes_column, texts
+
+TASKS = ("transcribe", "translate")
+FRAMES_PER_S = 100
+HOP = 160
+ROWS_AT_ONCE = 4
+"""Beyond four windows an encoder pass gains nothing on a CPU."""
+
+PREPEND, APPEND = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """One row: samples [n] at 16 kHz, language or None to detect, and the task."""
+
+    audio: npt.NDArray[np.float32]
+    language: str | None
+    task: str
+
+    @property
+    def seconds(self) -> float:
+        return len(self.audio) / rules.RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was heard in one window."""
+
+    language: str
+    probability: float
+    decoded: rules.Decoded | None = None
+    words: tuple[rules.Word, ...] = ()
+
+
+class Whisper:
+    """Inputs and outputs as in model_repo/whisper/config.pbtxt."""
+
+    def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
+        if len(weights) != 1:
+            raise ValueError(f"whisper loads exactly one set of weights, got {[w.name for w in weights]}")
+        self._weights = weights[0]
+        self._max_seconds = float(parameters.get("max_seconds", "30"))
+        self._beam_size = int(parameters.get("beam_size", "1"))
+        self._compute_type = parameters.get("compute_type", "int8")
+        self._workers = int(parameters.get("workers", "2"))
+
+    def load(self) -> None:
+        from faster_whisper import WhisperModel
+        from faster_whisper.tokenizer import Tokenizer
+        from faster_whisper.transcribe import get_suppressed_tokens
+
+        self._net = WhisperModel(
+            str(self._weights.folder),
+            device="cpu",
+            compute_type=self._compute_type,
+            num_workers=self._workers,
+            cpu_threads=1,
+            local_files_only=True,
+        )
+        self._languages = frozenset(self._net.supported_languages)
+        self._tokenizers = {
+            (language, task): Tokenizer(self._net.hf_tokenizer, True, task=task, language=language)
+            for language in self._languages
+            for task in TASKS
+        }
+        self._suppressed = get_suppressed_tokens(next(iter(self._tokenizers.values())), [-1])
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="whisper")
+        self._hear([Window(np.zeros(rules.RATE, np.float32), "en", "transcribe")], rules.BUCKETS_S[0])
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        return [dict(self._weights.facts)]
+
+    def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
+        del requested
+        requests = [self._windows(request) for request in batch]
+        windows = [window for request in requests if not isinstance(request, ModelError) for window in request]
+        heard = iter(self._hear_all(windows))
+        return [r if isinstance(r, ModelError) else _answer([(w, next(heard)) for w in r]) for r in requests]
+
+    def _windows(self, request: Tensors) -> list[Window] | ModelError:
+        audio = request["AUDIO"]
+        rows = len(audio)
+        try:
+            languages = [self._language(code, row) for row, code in enumerate(texts(request, "LANGUAGE", rows))]
+            tasks = [_task(name, row) for row, name in enumerate(texts(request, "TASK", rows))]
+            lengths = [self._length(request, row) for row in range(rows)]
+        except ModelError as error:
+            return error
+        return [Window(audio[row, : lengths[row]], languages[row], tasks[row]) for row in range(rows)]
+
+    def _language(self, code: str, row: int) -> str | None:
+        if not code:
+            return None
+        language = base_language(code)
+        if language not in self._languages:
+            known = ", ".join(sorted(self._languages))
+            raise invalid(f"LANGUAGE row {row}: Whisper does not know {code!r}; it knows {known}")
+        return language
+
+    def _length(self, request: Tensors, row: int) -> int:
+        available = request["AUDIO"].shape[1]
+        samples = int(request["NUM_SAMPLES"][row, 0]) if "NUM_SAMPLES" in request else available
+        if not 0 <= samples <= available:
+            raise invalid(f"NUM_SAMPLES row {row}: expected 0 to {available} (the length of AUDIO), got {samples}")
+        if samples > self._max_seconds * rules.RATE:
+            raise invalid(
+                f"AUDIO row {row}: {samples / rules.RATE:.2f} s of 16 kHz audio, a window is at most {self._max_seconds:.0f} s"
+            )
+        return samples
+
+    def _hear_all(self, windows: Sequence[Window]) -> list[Heard]:
+        """Hears windows in groups of one bucket, as many groups at a time as there are workers."""
+        buckets: dict[int, list[int]] = {}
+        for index, window in enumerate(windows):
+            buckets.setdefault(rules.bucket_s(window.seconds), []).append(index)
+        share = min(ROWS_AT_ONCE, max(1, -(-len(windows) // self._workers)))
+        groups = [
+            (bucket, indices[at : at + share])
+            for bucket, indices in sorted(buckets.items(), reverse=True)
+            for at in range(0, len(indices), share)
+        ]
+        jobs = [(ix, self._pool.submit(self._hear_guarded, [windows[i] for i in ix], bucket)) for bucket, ix in groups]
+        heard = {index: result for indices, job in jobs for index, result in zip(indices, job.result(), strict=True)}
+        return [heard[index] for index in range(len(windows))]
+
+    def _hear_guarded(self, windows: Sequence[Window], bucket: int) -> list[Heard]:
+        """Hears one bucket; what came out as a loop is heard again alone in the longest window."""
+        heard = self._hear(windows, bucket)
+        for index, (window, first) in enumerate(zip(windows, heard, strict=True)):
+            if first.decoded is not None and rules.is_loop(first.decoded) and rules.is_speech(first.decoded):
+                forced = Window(window.audio, first.language, window.task)
+                again = self._hear([forced], rules.BUCKETS_S[-1])[0]
+                heard[index] = Heard(first.language, first.probability, again.decoded, again.words)
+        return heard
+
+    def _hear(self, windows: Sequence[Window], bucket: int) -> list[Heard]:
+        import ctranslate2
+
+        frames = bucket * FRAMES_PER_S
+        features = np.stack([self._features(window.audio, frames) for window in windows])
+        net = self._net.model
+        encoded = net.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(features, np.float32)))
+        languages = self._detect(windows, encoded)
+        tokenizers = [self._tokenizers[name, window.task] for (name, _), window in zip(languages, windows, strict=True)]
+        prompts = [[*tokenizer.sot_sequence, tokenizer.no_timestamps] for tokenizer in tokenizers]
+        results = net.generate(
+            encoded,
+            prompts,
+            beam_size=self._beam_size,
+            max_length=len(prompts[0]) + rules.token_cap(bucket),
+            sampling_temperature=0,
+            return_scores=True,
+            return_no_speech_prob=True,
+            suppress_blank=True,
+            suppress_tokens=self._suppressed,
+        )
+        decoded = [_decode(*each) for each in zip(tokenizers, results, windows, strict=True)]
+        words = self._align(windows, tokenizers, decoded, encoded, frames)
+        return [Heard(*language, d, w) for language, d, w in zip(languages, decoded, words, strict=True)]
+
+    def _features(self, audio: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.float32]:
+        """Log-mel features [80, frames]. The audio, not the features, is padded with zeros, as OpenAI trained it."""
+        padded = np.zeros(frames * HOP, np.float32)
+        padded[: min(len(audio), len(padded))] = audio[: len(padded)]
+        features: npt.NDArray[np.float32] = self._net.feature_extractor(padded, padding=0)[:, :frames]
+        return features
+
+    def _detect(self, windows: Sequence[Window], encoded: Any) -> list[tuple[str, float]]:
+        if all(window.language for window in windows):
+            return [(window.language or "", 1.0) for window in windows]
+        found = self._net.model.detect_language(encoded)
+        return [
+            (window.language, 1.0) if window.language else (ranking[0][0][2:-2], float(ranking[0][1]))
+            for window, ranking in zip(windows, found, strict=True)
+        ]
+
+    def _align(
+        self,
+        windows: Sequence[Window],
+        tokenizers: Sequence[Any],
+        decoded: Sequence[rules.Decoded],
+        encoded: Any,
+        frames: int,
+    ) -> list[tuple[rules.Word, ...]]:
+        """Word times of each window. CTranslate2 aligns one language and task a call."""
+        import ctranslate2
+
+        words: list[tuple[rules.Word, ...]] = [()] * len(windows)
+        keys = [(tokenizer.language, tokenizer.task) for tokenizer in tokenizers]
+        for key in sorted(set(keys)):
+            chosen = [i for i, k in enumerate(keys) if k == key and decoded[i].tokens and rules.is_speech(decoded[i])]
+            if not chosen:
+                continue
+            part = encoded
+            if len(chosen) < len(windows):
+                part = ctranslate2.StorageView.from_array(np.ascontiguousarray(np.array(encoded)[chosen]))
+            lengths = [min(frames, -(-len(windows[i].audio) // HOP)) for i in chosen]
+            tokens = [list(decoded[i].tokens) for i in chosen]
+            for i, found in zip(
+                chosen, self._net.find_alignment(tokenizers[chosen[0]], tokens, part, lengths), strict=True
+            ):
+                words[i] = _words(found, windows[i].seconds)
+        return words
+
+
+def _task(name: str, row: int) -> str:
+    if name not in ("", *TASKS):
+        raise invalid(f"TASK row {row}: expected transcribe or translate, got {name!r}")
+    return name or TASKS[0]
+
+
+def _decode(tokenizer: Any, result: Any, window: Window) -> rules.Decoded:
+    tokens = tuple(token for token in result.sequences_ids[0] if token < tokenizer.eot)
+    text = tokenizer.decode(list(tokens)).strip()
+    length = len(result.sequences_ids[0])
+    return rules.Decoded(
+        tokens=tokens,
+        text=text,
+        avg_logprob=result.scores[0] * length / (length + 1),
+        no_speech_prob=result.no_speech_prob,
+        compression_ratio=rules.compression_ratio(text),
+        capped=length >= rules.token_cap(window.seconds),
+    )
+
+
+def _words(alignment: list[dict[str, Any]], seconds: float) -> tuple[rules.Word, ...]:
+    from faster_whisper.transcribe import merge_punctuations
+
+    timed = [rules.Word(w["word"], float(w["start"]), float(w["end"]), float(w["probability"])) for w in alignment]
+    rules.shorten_stretched(timed)
+    for raw, word in zip(alignment, timed, strict=True):
+        raw["start"], raw["end"] = word.start, word.end
+    merge_punctuations(alignment, PREPEND, APPEND)
+    merged = [rules.Word(w["word"], w["start"], w["end"], float(w["probability"])) for w in alignment if w["word"]]
+    return tuple(rules.tidy(merged, seconds))
+
+
+def _segment(decoded: rules.Decoded, words: Sequence[rules.Word]) -> dict[str, Any]:
+    return {
+        "start": words[0].start,
+        "end": words[-1].end,
+        "text": decoded.text,
+        "avg_logprob": round(decoded.avg_logprob, 4),
+        "no_speech_prob": round(decoded.no_speech_prob, 4),
+        "compression_ratio": round(decoded.compression_ratio, 3),
+        "words": [asdict(word) for word in words],
+    }
+
+
+def _kept(heard: Heard) -> tuple[str, list[dict[str, Any]]]:
+    """Text and segments, empty unless it is speech. What ran away twice is cut where it begins to repeat itself."""
+    decoded, words = heard.decoded, list(heard.words)
+    if decoded is None or not words or not rules.is_speech(decoded):
+        return "", []
+    if rules.runs_away(decoded):
+        at = rules.first_repetition(decoded.text)
+        words = words[: at if at else 0]
+        if not words:
+            return "", []
+    text = "".join(word.word for word in words).strip()
+    segment = _segment(decoded, words)
+    return text, [segment | {"text": text}]
+
+
+def _answer(rows: Sequence[tuple[Window, Heard]]) -> Tensors:
+    kept = [_kept(heard) for _, heard in rows]
+    return {
+        "TEXT": bytes_column([text for text, _ in kept]),
+        "LANGUAGE": bytes_column([heard.language for _, heard in rows]),
+        "LANGUAGE_PROBABILITY": np.array([[heard.probability] for _, heard in rows], np.float32),
+        "SEGMENTS": bytes_column([json.dumps(segments, ensure_ascii=False) for _, segments in kept]),
+    }

@@ -1,0 +1,185 @@
+"""Open Inference Protocol over gRPC: messages to data plane and back, nothing else.
+
+Ray's gRPC proxy calls the method named like the RPC. A second argument must be called `grpc_context`.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import grpc
+
+from serve.errors import Code, ModelError, internal, invalid
+from serve.protocol.codec import WireTensor, encode_tensor
+from serve.protocol.dataplane import (
+    EXTENSIONS,
+    SERVER_NAME,
+    SERVER_VERSION,
+    DataPlane,
+    InferenceRequest,
+    InferenceResponse,
+)
+from serve.protocol.messages import service_pb2 as pb
+from serve.repository import VERSION, TensorSpec
+
+log = logging.getLogger(__name__)
+
+CONTENTS = {  # datatype -> the field of InferTensorContents that holds it; FP16 has none
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+Message = Any
+Rpc = Callable[[Any, Message, Any], Awaitable[Message]]
+
+
+def answered(response: type[Any]) -> Callable[[Rpc], Rpc]:
+    """Turns a ModelError into its gRPC status with an empty `response`; anything else is INTERNAL, its cause logged."""
+
+    def decorate(rpc: Rpc) -> Rpc:
+        @wraps(rpc)
+        async def call(self: Any, request: Message, grpc_context: Any = None) -> Message:
+            try:
+                return await rpc(self, request, grpc_context)
+            except ModelError as refused:
+                error = refused
+            except Exception:
+                log.exception("%s failed", rpc.__name__)
+                error = internal("the server failed; its log says why")
+            grpc_context.set_code(grpc.StatusCode[error.code.value])
+            grpc_context.set_details(error.message)
+            return response()
+
+        return call
+
+    return decorate
+
+
+class GrpcService:
+    """The methods of GRPCInferenceService over a data plane. A deployment inherits them."""
+
+    _plane: DataPlane
+
+    @answered(pb.ServerLiveResponse)
+    async def ServerLive(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
+        return pb.ServerLiveResponse(live=True)
+
+    @answered(pb.ServerReadyResponse)
+    async def ServerReady(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
+        return pb.ServerReadyResponse(ready=await self._plane.ready())
+
+    @answered(pb.ModelReadyResponse)
+    async def ModelReady(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
+        return pb.ModelReadyResponse(ready=await self._plane.model_ready(request.name, request.version))
+
+    @answered(pb.ServerMetadataResponse)
+    async def ServerMetadata(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=SERVER_VERSION, extensions=EXTENSIONS)
+
+    @answered(pb.ModelMetadataResponse)
+    async def ModelMetadata(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
+        spec = self._plane.spec(request.name, request.version)
+        response = pb.ModelMetadataResponse(name=spec.name, versions=[VERSION], platform=spec.platform)
+        for described, tensors in ((response.inputs, spec.inputs), (response.outputs, spec.outputs)):
+            for tensor in tensors:
+                described.add(name=tensor.name, datatype=tensor.datatype, shape=spec.shape(tensor))
+        return response
+
+    @answered(pb.ModelConfigResponse)
+    async def ModelConfig(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
+        return pb.ModelConfigResponse(config=await self._plane.config(request.name, request.version))
+
+    @answered(pb.RepositoryIndexResponse)
+    async def RepositoryIndex(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
+        response = pb.RepositoryIndexResponse()
+        for name, version, state in await self._plane.index(only_ready=request.ready):
+            response.models.add(name=name, version=version, state=state)
+        return response
+
+    @answered(pb.ModelInferResponse)
+    async def ModelInfer(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
+        return to_message(await self._plane.infer(from_message(request)))
+
+    async def ModelStreamInfer(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:  # noqa: N802
+        """A failed request is told in its own answer; the stream goes on."""
+        async for request in requests:
+            try:
+                answer = to_message(await self._plane.infer(from_message(request)))
+                yield pb.ModelStreamInferResponse(infer_response=answer)
+            except ModelError as error:
+                failed = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
+                message = f"[{error.code.value}] {error.message}"
+                yield pb.ModelStreamInferResponse(error_message=message, infer_response=failed)
+
+
+def _unimplemented(name: str, response: type[Any]) -> Rpc:
+    async def call(self: Any, request: Message, grpc_context: Any = None) -> Message:
+        raise ModelError(Code.UNIMPLEMENTED, f"this server does not offer {name}")
+
+    call.__name__ = name
+    return answered(response)(call)
+
+
+def offered_elsewhere() -> list[str]:
+    """RPCs of Triton's service that are extensions we do not offer."""
+    methods = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
+    return [method.name for method in methods if not hasattr(GrpcService, method.name)]
+
+
+for _name in offered_elsewhere():
+    setattr(GrpcService, _name, _unimplemented(_name, getattr(pb, f"{_name}Response")))
+
+
+def from_message(request: Message) -> InferenceRequest:
+    """A ModelInferRequest without its transport. Data is taken from raw_input_contents or from typed contents."""
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise invalid(f"raw_input_contents has {len(raw)} entries for {len(request.inputs)} inputs")
+    inputs = []
+    for index, tensor in enumerate(request.inputs):
+        if "shared_memory_region" in tensor.parameters:
+            raise invalid(f"{tensor.name}: shared memory is not supported; send the data in the request")
+        if raw and tensor.HasField("contents"):
+            raise invalid(f"{tensor.name}: data in both raw_input_contents and contents; send one of them")
+        data = raw[index] if raw else _typed(tensor)
+        inputs.append(WireTensor(tensor.name, tensor.datatype, tuple(tensor.shape), data))
+    for output in request.outputs:
+        if output.parameters:
+            raise invalid(f"{output.name}: output parameter {sorted(output.parameters)[0]} is not supported")
+    outputs = tuple(output.name for output in request.outputs)
+    return InferenceRequest(request.model_name, request.model_version, request.id, inputs, outputs)
+
+
+def _typed(tensor: Message) -> Sequence[Any]:
+    """The values of InferTensorContents, which must be in the field of the tensor's datatype."""
+    field = CONTENTS.get(tensor.datatype)
+    if field is None:
+        return ()
+    filled = [other.name for other, _ in tensor.contents.ListFields()]
+    if filled and filled != [field]:
+        raise invalid(f"{tensor.name}: {tensor.datatype} values belong into {field}, found {', '.join(filled)}")
+    return list(getattr(tensor.contents, field))
+
+
+def to_message(response: InferenceResponse) -> Message:
+    """The ModelInferResponse with raw contents."""
+    message = pb.ModelInferResponse(model_name=response.model, model_version=VERSION, id=response.id)
+    for tensor, array in response.outputs:
+        _add(message, tensor, array)
+    return message
+
+
+def _add(message: Message, tensor: TensorSpec, array: Any) -> None:
+    message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=array.shape)
+    message.raw_output_contents.append(encode_tensor(array, tensor.datatype))

@@ -1,0 +1,132 @@
+"""model_repo/ -> ModelSpec: each model's tensors, batching and parameters, read from Triton's own config.pbtxt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from google.protobuf import text_format
+from google.protobuf.message import Message
+from tritonclient.grpc import model_config_pb2
+
+VERSION = "1"
+
+DATATYPES = {  # Triton's configuration name -> the protocol's name
+    "TYPE_BOOL": "BOOL",
+    "TYPE_UINT8": "UINT8",
+    "TYPE_UINT16": "UINT16",
+    "TYPE_UINT32": "UINT32",
+    "TYPE_UINT64": "UINT64",
+    "TYPE_INT8": "INT8",
+    "TYPE_INT16": "INT16",
+    "TYPE_INT32": "INT32",
+    "TYPE_INT64": "INT64",
+    "TYPE_FP16": "FP16",
+    "TYPE_FP32": "FP32",
+    "TYPE_FP64": "FP64",
+    "TYPE_STRING": "BYTES",
+}
+
+
+class RepositoryError(ValueError):
+    """The model repository is not one: the message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor. `dims` is without the batch dimension; -1 is any length."""
+
+    name: str
+    datatype: str
+    dims: tuple[int, ...]
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model. `max_batch_size` 0 means that tensors have no batch dimension."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int
+    platform: str
+    config_text: str
+    preferred_batch_size: int = 0
+    max_queue_delay_s: float = 0.0
+    dynamic_batching: bool = False
+    instance_count: int = 1
+    kind: str = "KIND_CPU"
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def shape(self, tensor: TensorSpec) -> list[int]:
+        """The tensor's shape as the protocol's metadata gives it, with the batch dimension as -1."""
+        return ([-1] if self.max_batch_size else []) + list(tensor.dims)
+
+    def config(self) -> Message:
+        """A fresh ModelConfig message."""
+        return parse_config(self.config_text, self.name)
+
+
+def parse_config(text: str, source: str) -> Message:
+    """Triton's ModelConfig message from its text form; RepositoryError says where it is malformed."""
+    try:
+        message: Message = text_format.Parse(text, model_config_pb2.ModelConfig())
+    except text_format.ParseError as error:
+        raise RepositoryError(f"{source}: not a Triton model configuration: {error}") from error
+    return message
+
+
+def read_model(folder: Path) -> ModelSpec:
+    """The model described by folder/config.pbtxt; RepositoryError when it is unreadable or contradicts itself."""
+    path = folder / "config.pbtxt"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RepositoryError(f"{path}: {error.strerror}") from error
+    config = parse_config(text, str(path))
+    if config.name != folder.name:  # type: ignore[attr-defined]
+        raise RepositoryError(f"{path}: name is {config.name!r}, its folder is {folder.name!r}")  # type: ignore[attr-defined]
+    return _spec(config, text, path)
+
+
+def read_repository(path: Path) -> dict[str, ModelSpec]:
+    """Every model of a repository by name: each folder with a config.pbtxt. RepositoryError when there is none."""
+    folders = sorted(config.parent for config in path.glob("*/config.pbtxt"))
+    if not folders:
+        raise RepositoryError(f"{path} holds no model: expected folders with a config.pbtxt")
+    return {folder.name: read_model(folder) for folder in folders}
+
+
+def _spec(config: "Message", text: str, path: Path) -> ModelSpec:
+    c: model_config_pb2.ModelConfig = config
+    inputs = tuple(_tensor(tensor, path, optional=tensor.optional) for tensor in c.input)
+    outputs = tuple(_tensor(tensor, path) for tensor in c.output)
+    if not inputs or not outputs:
+        raise RepositoryError(f"{path}: a model needs at least one input and one output")
+    for group in (inputs, outputs):
+        names = [tensor.name for tensor in group]
+        if len(names) != len(set(names)):
+            raise RepositoryError(f"{path}: a tensor is described twice among {', '.join(names)}")
+    group = c.instance_group[0] if c.instance_group else None
+    return ModelSpec(
+        name=c.name,
+        inputs=inputs,
+        outputs=outputs,
+        max_batch_size=c.max_batch_size,
+        platform=c.platform or c.backend,
+        config_text=text,
+        preferred_batch_size=max(c.dynamic_batching.preferred_batch_size, default=0),
+        max_queue_delay_s=c.dynamic_batching.max_queue_delay_microseconds / 1e6,
+        dynamic_batching=c.HasField("dynamic_batching"),
+        instance_count=group.count if group else 1,
+        kind=model_config_pb2.ModelInstanceGroup.Kind.Name(group.kind) if group else "KIND_CPU",
+        parameters={key: value.string_value for key, value in c.parameters.items()},
+    )
+
+
+def _tensor(tensor: "Message", path: Path, *, optional: bool = False) -> TensorSpec:
+    t: model_config_pb2.ModelInput = tensor
+    name = model_config_pb2.DataType.Name(t.data_type)
+    if name not in DATATYPES:
+        raise RepositoryError(f"{path}: tensor {t.name} has data type {name}; use one of {', '.join(DATATYPES)}")
+    return TensorSpec(t.name, DATATYPES[name], tuple(t.dims), optional)
