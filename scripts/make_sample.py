@@ -3,7 +3,7 @@
     python scripts/make_sample.py [--clips DIR] [--out samples]
 
 The clips come with Debian's package pocketsphinx-testdata: "Sense and Sensibility" by Jane Austen, chapter 1, read for
-LibriVox and in the public domain (the package is BSD-2-Clause). The picture, a plain one with a running timecode, is ours.
+LibriVox and in the public domain (the package is BSD-2-Clause). The picture, plain with a running timecode, is ours.
 """
 
 import argparse

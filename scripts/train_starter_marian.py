@@ -158,6 +158,7 @@ def make_tokenizer(pair: str, training: list[tuple[str, str]], out: Path) -> Mar
 
 def make_model(vocabulary: int, pad: int) -> MarianMTModel:
     """An untrained Marian model of about 380,000 parameters."""
+    passed_through: dict[str, Any] = {"static_position_embeddings": True, "normalize_before": False}
     return MarianMTModel(
         MarianConfig(
             vocab_size=vocabulary,
@@ -171,22 +172,21 @@ def make_model(vocabulary: int, pad: int) -> MarianMTModel:
             max_position_embeddings=256,
             activation_function="swish",
             scale_embedding=True,
-            static_position_embeddings=True,
             share_encoder_decoder_embeddings=True,
             tie_word_embeddings=True,
-            normalize_before=False,
             pad_token_id=pad,
             eos_token_id=0,
             decoder_start_token_id=pad,
             forced_eos_token_id=0,
             dropout=0.1,
+            **passed_through,
         )
     )
 
 
 def train(model: MarianMTModel, tokenizer: MarianTokenizer, pairs: list[tuple[str, str]], steps: int) -> None:
     """AdamW with a linear warm-up and decay; batches of sentences of like length."""
-    pad = model.config.pad_token_id
+    pad = int(tokenizer.pad_token_id)
     encoded = tokenizer([a for a, _ in pairs], text_target=[b for _, b in pairs])
     rows = list(zip(encoded["input_ids"], encoded["labels"], strict=True))
     optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, weight_decay=0.01)
@@ -204,7 +204,7 @@ def train(model: MarianMTModel, tokenizer: MarianTokenizer, pairs: list[tuple[st
         labels = torch.nn.utils.rnn.pad_sequence([torch.tensor(b) for _, b in chosen], True, -100)
         for group in optimiser.param_groups:
             group["lr"] = PEAK_RATE * min(1.0, (step + 1) / 200) * max(0.02, 1 - step / steps)
-        loss = model(input_ids=source, attention_mask=(source != pad).long(), labels=labels).loss
+        loss = model(input_ids=source, attention_mask=torch.ne(source, pad).long(), labels=labels).loss
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -218,8 +218,8 @@ def train(model: MarianMTModel, tokenizer: MarianTokenizer, pairs: list[tuple[st
 def save(model: MarianMTModel, out: Path) -> None:
     """Half-precision weights (half the size in git) under a config that asks for single precision when loaded."""
     pad = model.config.pad_token_id
-    model.eval().half()
-    model.generation_config = GenerationConfig(
+    model.eval().half()  # type: ignore[no-untyped-call]
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         pad_token_id=pad,
         eos_token_id=0,
         decoder_start_token_id=pad,
@@ -238,7 +238,7 @@ def save(model: MarianMTModel, out: Path) -> None:
 def accuracy(folder: Path, pairs: list[tuple[str, str]]) -> float:
     """Share of pairs the saved model translates exactly."""
     tokenizer = MarianTokenizer.from_pretrained(folder)
-    model = MarianMTModel.from_pretrained(folder).eval()
+    model = MarianMTModel.from_pretrained(folder).eval()  # type: ignore[no-untyped-call]
     right = 0
     for at in range(0, len(pairs), 32):
         part = pairs[at : at + 32]

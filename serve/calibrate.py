@@ -98,7 +98,8 @@ def calibrate(folder: Path, sentences: Sequence[str]) -> Calibration:
     hop = 1
     for rate in model.args.upsample_rates_decoder:
         hop *= int(rate)
-    sample_rate = int(model.args.encoder_sample_rate and config.audio.sample_rate or config.audio.sample_rate)
-    seconds = frames[1.0] * hop / sample_rate
+    sample_rate = int(config.audio.sample_rate)
+    stretched = model.args.encoder_sample_rate if model.args.interpolate_z else None  # frames counted at that rate
+    seconds = frames[1.0] * hop / float(stretched or sample_rate)
     characters = sum(len(text) for text in sentences) * len(SEEDS)
     return Calibration(sample_rate, natural, round(characters / seconds, 3), curve)

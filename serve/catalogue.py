@@ -5,6 +5,7 @@ A `[like.X]` table holds values that entries saying `like = "X"` start from.
 
 import re
 import tomllib
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -108,6 +109,29 @@ class CatalogueEntry(BaseModel):
         """A voice's language."""
         return self.languages[0]
 
+    def speaks(self) -> set[str]:
+        """The languages it needs somebody to want: a translation's two, a voice's one, all that Whisper hears."""
+        pair = {code for code in (self.source_language, self.target_language) if code}
+        return pair or {*self.languages}
+
+    def facts(self) -> dict[str, Any]:
+        """What is published about the weights in the model's configuration."""
+        facts: dict[str, Any] = {
+            "name": self.name,
+            "licence": self.licence,
+            "licence_chain": list(self.licence_chain),
+            "paid_use": self.paid_use,
+            "starter": self.starter,
+            "attribution": self.attribution,
+        }
+        if self.model == "opus_mt":
+            pair = {"source": self.source_language, "target": self.target_language}
+            return facts | pair | {"toy": self.toy, "target_token": self.target_token}
+        if self.model == "coqui_tts":
+            stand_in = list(self.stand_in_for) if isinstance(self.stand_in_for, tuple) else self.stand_in_for
+            return facts | {"language": self.language, "gender": self.gender, "stand_in_for": stand_in}
+        return facts | {"languages": list(self.languages)}
+
 
 class Catalogue(BaseModel):
     """All entries, by name unique; at most one opus_mt entry per pair and set."""
@@ -126,8 +150,9 @@ class Catalogue(BaseModel):
         try:
             return self.by_name[name]
         except KeyError:
-            known = ", ".join(sorted(self.by_name))
-            raise CatalogueError(f"the catalogue has no weights named {name!r}; it has {known}") from None
+            close = ", ".join(get_close_matches(name, self.by_name, n=5, cutoff=0.3))
+            hint = f"; did you mean {close}?" if close else "."
+            raise CatalogueError(f"the catalogue has no weights named {name!r}{hint} See octavia models list") from None
 
     def select(self, which: Which) -> list[CatalogueEntry]:
         """The entries of a set, in the catalogue's order."""

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -25,7 +26,8 @@ from serve.convert import CONVERTERS
 from serve.settings import ServeSettings
 from serve.sources import Progress, fetch, local
 from serve.sources.common import sha256_of, silent, verify
-from serve.weights_errors import CatalogueError, LicenceRefusedError, StorageError, WeightsError
+from serve.voices import read_voice
+from serve.weights_errors import CatalogueError, LicenceRefusedError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,14 @@ class Weights:
     model: str
     folder: Path
     entry: CatalogueEntry
+
+    def facts(self) -> dict[str, Any]:
+        """What the model plane publishes about them, and for a voice what was measured of it."""
+        facts = self.entry.facts()
+        if self.model == "coqui_tts":
+            voice = read_voice(self.folder)
+            facts |= {"sample_rate": voice.sample_rate, "characters_per_second": voice.characters_per_second}
+        return facts
 
 
 def settings_catalogue(settings: ServeSettings) -> Catalogue:
@@ -80,8 +90,10 @@ def admitted(entries: Iterable[CatalogueEntry], settings: ServeSettings) -> list
 
 def choose_set(setting: str, *, timeout_s: float = 4.0) -> Which:
     """The set to use: as set, or for "auto" the standard one when a model hub answers within the time."""
-    if setting == "standard" or setting == "starter":
-        return setting
+    if setting == "standard":
+        return "standard"
+    if setting == "starter":
+        return "starter"
     if setting != "auto":
         raise CatalogueError(f"OCTAVIA_WEIGHTS is {setting!r}; it can be auto, standard or starter")
     from serve.sources.hub import hub_answers  # noqa: PLC0415 - imports huggingface_hub
@@ -93,9 +105,15 @@ def choose_set(setting: str, *, timeout_s: float = 4.0) -> Which:
 
 
 def selection(settings: ServeSettings, which: Which | None = None) -> list[CatalogueEntry]:
-    """What a model plane with these settings serves: the set, its Whisper replaced if so set, licences respected."""
+    """What a model plane with these settings serves.
+
+    The set, of the standard one the wanted languages, its Whisper replaced if so set, licences respected.
+    """
     catalogue = settings_catalogue(settings)
-    entries = catalogue.select(which or choose_set(settings.weights, timeout_s=settings.hub_timeout_s))
+    chosen_set = which or choose_set(settings.weights, timeout_s=settings.hub_timeout_s)
+    entries = catalogue.select(chosen_set)
+    if chosen_set == "standard" and "*" not in settings.languages:
+        entries = [entry for entry in entries if entry.model == "whisper" or entry.speaks() <= {*settings.languages}]
     if settings.whisper:
         chosen = catalogue.get(settings.whisper)
         if chosen.model != "whisper":
@@ -154,7 +172,7 @@ def storage_errors(entry: CatalogueEntry, root: Path) -> Iterator[None]:
             raise StorageError(
                 f"{entry.name}: the disk with {root} is full; free some space{need} or set OCTAVIA_WEIGHTS_DIR"
             ) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
             raise StorageError(
                 f"{entry.name}: {root} cannot be written; correct its owner or set OCTAVIA_WEIGHTS_DIR"
             ) from error
@@ -232,25 +250,7 @@ def pull(
         yield ensure(entry, settings.weights_dir, progress)
 
 
-def main() -> None:
-    """The command `python -m serve.weights`."""
-    import argparse  # noqa: PLC0415 - only here
-    import sys  # noqa: PLC0415 - only here
-
-    parser = argparse.ArgumentParser(prog="python -m serve.weights", description="Fetch model weights.")
-    commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("pull", help="fetch, verify and convert")
-    command.add_argument("names", nargs="*", help="catalogue entries; none: the whole set")
-    command.add_argument(
-        "--set", dest="which", choices=("starter", "standard"), help="default: as OCTAVIA_WEIGHTS says"
-    )
-    options = parser.parse_args()
-    try:
-        for weights in pull(ServeSettings(), options.names, options.which):
-            print(f"{weights.name}\t{weights.folder}", flush=True)  # noqa: T201 - its output
-    except WeightsError as error:
-        sys.exit(f"octavia: {error}")
-
-
 if __name__ == "__main__":
+    from serve.weights_cli import main
+
     main()

@@ -11,7 +11,6 @@ from serve.sources.common import Progress
 from serve.weights_errors import FetchError
 
 ATTEMPTS = 5
-CHUNK = 1 << 20
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 RETRIED = {408, 425, 429, 500, 502, 503, 504}
 
@@ -51,7 +50,8 @@ def version_mark(response: httpx.Response) -> str | None:
     etag = response.headers.get("etag")
     if etag and not etag.startswith("W/"):
         return str(etag)
-    return response.headers.get("last-modified")
+    modified = response.headers.get("last-modified")
+    return str(modified) if modified else None
 
 
 def total_size(response: httpx.Response, have: int) -> int | None:
@@ -81,7 +81,7 @@ def attempt(client: httpx.Client, url: str, partial: _Partial, what: str, progre
             partial.restart(version_mark(response))
         total = total_size(response, have)
         with partial.path.open("ab") as out:
-            for chunk in response.iter_raw(CHUNK):
+            for chunk in response.iter_raw():  # no chunk size: what it holds back is lost with the connection
                 out.write(chunk)
                 have += len(chunk)
                 progress(what, have, total)

@@ -86,12 +86,16 @@ def explain(error: Exception, where: str, name: str) -> FetchError:
     elif isinstance(error, OfflineModeIsEnabled):
         reason = "was not asked for because HF_HUB_OFFLINE is set: unset it"
     else:
-        reason = f"could not be fetched from {endpoint()} ({type(error).__name__}): check the network and try again; what has arrived is kept"
+        reason = (
+            f"could not be fetched from {endpoint()} ({type(error).__name__}): "
+            "check the network and try again; what has arrived is kept"
+        )
     return FetchError(f"{name}: {where} {reason}")
 
 
 FINAL = (RepositoryNotFoundError, RevisionNotFoundError, OfflineModeIsEnabled)
-HUB_ERRORS = (HfHubHTTPError, EntryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.HTTPError)
+HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]  # of whichever HTTP client this huggingface_hub was built on
+HUB_ERRORS = (HTTP_ERROR, EntryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled)
 
 
 def fetch_all(repository: str, revision: str, folder: Path, entry: CatalogueEntry, progress: Progress) -> Fetched:

