@@ -4,9 +4,9 @@ The truth is the table: a stream re-reads it when woken and, should a notificati
 """
 
 import asyncio
-import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 import psycopg
@@ -36,18 +36,19 @@ class JobNews:
         pause = 0.1
         while True:
             try:
-                async with contextlib.aclosing(self._notifications()) as notifications:
+                async with await self._connect() as connection:
+                    await connection.execute(f"listen {CHANNEL}")
+                    pause = 0.1
                     self._wake_all()  # whatever was said while nobody listened
-                    async for job_id in notifications:
-                        pause = 0.1
-                        self._wake(job_id)
-            except (psycopg.OperationalError, sa.exc.OperationalError, OSError) as error:
+                    async for notice in connection.notifies():
+                        self._wake(UUID(notice.payload))
+            except (psycopg.OperationalError, OSError) as error:
                 log.warning("not listening for job events, trying again", error=type(error).__name__)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
-    @contextlib.contextmanager
-    def watch(self, job_id: UUID) -> "contextlib._GeneratorContextManager[asyncio.Event]":  # type: ignore[misc]
+    @contextmanager
+    def watch(self, job_id: UUID) -> Iterator[asyncio.Event]:
         """An event that is set whenever the job may have news."""
         woken = asyncio.Event()
         self._waiting[job_id].add(woken)
@@ -58,15 +59,11 @@ class JobNews:
             if not self._waiting[job_id]:
                 del self._waiting[job_id]
 
-    async def _notifications(self) -> AsyncIterator[UUID]:
-        async with self._engine.connect() as connection:
-            raw = await connection.get_raw_connection()
-            driver = raw.driver_connection
-            assert isinstance(driver, psycopg.AsyncConnection)  # noqa: S101
-            await driver.set_autocommit(True)
-            await driver.execute(f"listen {CHANNEL}")
-            async for notice in driver.notifies():
-                yield UUID(notice.payload)
+    async def _connect(self) -> psycopg.AsyncConnection:
+        url = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return await psycopg.AsyncConnection.connect(
+            url, autocommit=True, connect_timeout=5, keepalives_idle=15, keepalives_interval=5, keepalives_count=3
+        )
 
     def _wake(self, job_id: UUID) -> None:
         for woken in self._waiting.get(job_id, ()):

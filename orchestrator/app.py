@@ -1,0 +1,129 @@
+"""The REST API.  `python -m orchestrator.app`"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Any, Literal
+
+import sqlalchemy as sa
+import uvicorn
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from orchestrator.accounts.routes import router as accounts
+from orchestrator.accounts.tokens import AccessTokens
+from orchestrator.backends import open_backends
+from orchestrator.body_limit import BodyLimitMiddleware
+from orchestrator.context import AppContext, Backends, Context
+from orchestrator.database import make_engine, sessions
+from orchestrator.jobs.events import JobNews
+from orchestrator.jobs.routes import router as jobs
+from orchestrator.local.processes import end_with_parent
+from orchestrator.logs import configure_logging
+from orchestrator.media.routes import router as media
+from orchestrator.problems import Problem, documented, install
+from orchestrator.settings import Settings, get_settings
+from orchestrator.storage import Storage
+
+PROBES_AT_ONCE = 4
+DRAIN_S = 3
+"""An event stream only ends with its job: at shutdown it is cut, and its client comes back with Last-Event-ID."""
+
+OpenBackends = Callable[[Settings], AbstractAsyncContextManager[Backends]]
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+def create_app(settings: Settings, backends: OpenBackends = open_backends) -> FastAPI:
+    """The application. `backends` opens its connections to queue and models, for as long as the application lives."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with backends(settings) as opened, _context(settings, opened) as context:
+            app.state.context = context
+            yield
+
+    app = FastAPI(
+        title="Octavia",
+        version=version("octavia"),
+        description="Dubs and subtitles videos and audio. Errors are problem documents (RFC 9457).",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.add_middleware(BodyLimitMiddleware, streaming=frozenset({"/v1/media"}))
+    install(app)
+    for router in (accounts, media, jobs):
+        app.include_router(router)
+    _add_health(app)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppContext]:
+    engine = make_engine(settings.database_url, quick=True)
+    news = JobNews(engine)
+    listening = asyncio.create_task(news.run(), name="job news")
+    try:
+        yield AppContext(
+            settings=settings,
+            engine=engine,
+            sessions=sessions(engine),
+            storage=Storage.from_settings(settings),
+            tokens=AccessTokens.from_settings(settings),
+            news=news,
+            backends=backends,
+            probes=asyncio.Semaphore(PROBES_AT_ONCE),
+        )
+    finally:
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+        await engine.dispose()
+
+
+def _add_health(app: FastAPI) -> None:
+    @app.get("/healthz", tags=["health"])
+    async def alive() -> Health:
+        """The process answers."""
+        return Health()
+
+    @app.get("/readyz", tags=["health"], responses=documented(503))
+    async def ready(context: Context) -> Health:
+        """The process answers and reaches its database."""
+        async with context.engine.connect() as connection:
+            await connection.execute(sa.text("select 1"))
+        return Health()
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def main() -> None:
+    end_with_parent()
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # we fork only to run programs; its warnings fill the log
+    settings = get_settings()
+    configure_logging(settings)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+
+
+if __name__ == "__main__":
+    main()

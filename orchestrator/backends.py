@@ -1,0 +1,41 @@
+"""The API's ways to the durable queue (DBOS) and to the models, opened with the application."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from uuid import UUID
+
+from orchestrator.capabilities import Capabilities
+from orchestrator.context import Backends
+from orchestrator.database import make_sync_engine
+from orchestrator.inference import Inference, ModelPlaneUnavailableError, ModelRefusedError
+from orchestrator.jobs import durable
+from orchestrator.settings import Settings
+
+ASK_TIMEOUT_S = 3.0
+"""A request does not wait longer to learn what the models can do."""
+
+
+@asynccontextmanager
+async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
+    """A client of the queue that runs nothing itself, and a client of the model plane."""
+    engine = make_sync_engine(settings.database_url, quick=True)
+    client = durable.api_client(engine)
+    async with Inference(settings.model_address) as models:
+
+        async def cancel(job_id: UUID) -> None:
+            await client.cancel_workflow_async(str(job_id), cancel_children=True)
+
+        async def capabilities() -> Capabilities | None:
+            try:
+                async with asyncio.timeout(ASK_TIMEOUT_S):
+                    return await models.capabilities()
+            except (TimeoutError, ModelPlaneUnavailableError, ModelRefusedError):  # down, or a model is not loaded yet
+                return None
+
+        try:
+            yield Backends(partial(durable.enqueue_job, client), cancel, capabilities)
+        finally:
+            client.destroy()
+            engine.dispose()

@@ -1,0 +1,65 @@
+"""What a request's handlers reach for: made once per application, handed out as dependencies."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+from uuid import UUID
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session
+
+from orchestrator.accounts.tokens import AccessTokens
+from orchestrator.capabilities import Capabilities
+from orchestrator.jobs.events import JobNews
+from orchestrator.settings import Settings
+from orchestrator.storage import Storage
+
+
+class Enqueue(Protocol):
+    """Enqueues a job's workflow in the caller's transaction, so that row and workflow exist together or not at all."""
+
+    def __call__(self, session: Session, job_id: UUID, user_id: UUID, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What the API needs of the durable queue and of the model plane."""
+
+    enqueue: Enqueue
+    cancel: Callable[[UUID], Awaitable[None]]
+    """Stops a job's workflow, which is already decided as cancelled. May fail: the sweeper repeats it."""
+    capabilities: Callable[[], Awaitable[Capabilities | None]]
+    """What the models can do; None while the model plane cannot be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppContext:
+    """Everything an application's handlers share."""
+
+    settings: Settings
+    engine: AsyncEngine
+    sessions: async_sessionmaker[AsyncSession]
+    storage: Storage
+    tokens: AccessTokens
+    news: JobNews
+    backends: Backends
+    probes: asyncio.Semaphore
+
+
+def context_of(request: Request) -> AppContext:
+    context: AppContext = request.app.state.context
+    return context
+
+
+Context = Annotated[AppContext, Depends(context_of)]
+
+
+async def _session(context: Context) -> AsyncIterator[AsyncSession]:
+    async with context.sessions.begin() as session:
+        yield session
+
+
+DbSession = Annotated[AsyncSession, Depends(_session, scope="function")]
+"""A transaction around the handler, committed before the answer is sent."""

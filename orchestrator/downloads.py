@@ -1,0 +1,61 @@
+"""A stored object as an HTTP answer: ranges, validators, a file name."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import Response, StreamingResponse
+
+from orchestrator.errors import OctaviaError
+from orchestrator.ranges import UnsatisfiableRangeError, matches_etag, parse_range
+from orchestrator.storage import Storage
+
+
+class RangeNotSatisfiableError(OctaviaError):
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            "range_not_satisfiable",
+            f"The file has {size} bytes; the range lies outside of it.",
+            416,
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+
+
+def send(
+    request: Request, storage: Storage, key: str, *, size: int, sha256: str, content_type: str, filename: str
+) -> Response:
+    """The object for GET or HEAD: 200, 206, 304, or RangeNotSatisfiableError."""
+    etag = f'"{sha256}"'
+    headers: dict[str, str] = {
+        "Accept-Ranges": "bytes",
+        "ETag": etag,
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": content_disposition(filename),
+        "X-Content-Type-Options": "nosniff",
+    }
+    asked: Mapping[str, str] = request.headers
+    if matches_etag(asked.get("if-none-match"), etag, strong=False):
+        return Response(status_code=304, headers=headers)
+    current = "if-range" not in asked or matches_etag(asked["if-range"], etag, strong=True)
+    try:
+        part = parse_range(asked.get("range"), size) if current and request.method == "GET" else None
+    except UnsatisfiableRangeError:
+        raise RangeNotSatisfiableError(size) from None
+    start, end = (part.start, part.end) if part else (0, size)
+    headers["Content-Length"] = str(end - start)
+    if part:
+        headers["Content-Range"] = part.content_range
+    if request.method == "HEAD":
+        return Response(status_code=200, headers=headers, media_type=content_type)
+    return StreamingResponse(
+        storage.stream(key, start, end), 206 if part else 200, headers=headers, media_type=content_type
+    )
+
+
+def content_disposition(filename: str) -> str:
+    """An attachment under a name of any script: plain ASCII for old clients, UTF-8 for the rest (RFC 6266, 8187)."""
+    plain = unicodedata.normalize("NFKD", filename).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^\w .()\[\]-]", "_", plain).strip() or "download"
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

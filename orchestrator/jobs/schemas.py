@@ -1,0 +1,191 @@
+"""Requests and answers about jobs."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal["video_translation", "audio_translation", "subtitles"]
+Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
+Stage = Literal["extracting", "transcribing", "translating", "synthesizing", "merging"]
+
+MOST_TARGETS = 20
+
+_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+
+def _language(code: str) -> str:
+    """A BCP 47 tag in its usual case: language lower, Script title, REGION upper (RFC 5646, section 2.1.1)."""
+    if not _TAG.fullmatch(code):
+        raise ValueError(f"'{code[:20]}' is not a language code; one looks like 'en' or 'pt-BR'")
+    first, *rest = code.split("-")
+    cased = {2: str.upper, 4: str.title}
+    return "-".join([first.lower(), *(cased.get(len(part), str.lower)(part) for part in rest)])
+
+
+Language = Annotated[str, AfterValidator(_language)]
+
+
+class JobOptions(BaseModel):
+    """What may be chosen beyond the languages. `voice`: one of GET /v1/languages; chosen for you when left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    voice: str | None = Field(default=None, min_length=1, max_length=100)
+
+
+class JobRequest(BaseModel):
+    """A job on a media. `target_language` is a short way to ask for one of `target_languages`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind
+    media_id: UUID
+    source_language: Language | None = None
+    """Detected when left out."""
+    target_languages: list[Language] = Field(default_factory=list, max_length=MOST_TARGETS)
+    target_language: Language | None = Field(default=None, exclude=True)
+    options: JobOptions = Field(default_factory=JobOptions)
+
+    @model_validator(mode="after")
+    def _one_list_of_targets(self) -> Self:
+        if self.target_language is not None:
+            if self.target_languages:
+                raise ValueError("give either target_language or target_languages, not both")
+            self.target_languages = [self.target_language]
+        twice = {code for code in self.target_languages if self.target_languages.count(code) > 1}
+        if twice:
+            raise ValueError(f"target_languages names {', '.join(sorted(twice))} more than once")
+        if not self.target_languages and self.kind != "subtitles":
+            raise ValueError(
+                f"target_languages is needed for {self.kind}: name at least one language to translate into"
+            )
+        return self
+
+
+class Notice(BaseModel):
+    """Something to know about a job: `code` for programs, `message` for people."""
+
+    code: str
+    message: str
+
+
+class ArtifactView(BaseModel):
+    """A finished file; fetch it at /v1/jobs/{id}/artifacts/{name}."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    kind: str
+    language: str | None
+    content_type: str
+    size: int
+    sha256: str
+    created_at: datetime
+
+
+class JobView(BaseModel):
+    """A job. `counts` are finished and expected units by stage: {"transcribing": [3, 12]}."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    kind: Kind
+    media_id: UUID
+    source_language: str | None
+    detected_language: str | None
+    target_languages: list[str]
+    options: JobOptions
+    status: Status
+    stage: Stage | None
+    progress: int
+    counts: dict[str, list[int]]
+    error: Notice | None
+    warnings: list[Notice]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class JobDetail(JobView):
+    """A job with its artifacts, which are there once it is completed."""
+
+    artifacts: list[ArtifactView] = Field(default_factory=list)
+
+
+class JobPage(BaseModel):
+    """Newest first; `next_cursor` goes into `cursor` for the next page."""
+
+    items: list[JobView]
+    next_cursor: UUID | None
+
+
+class ArtifactList(BaseModel):
+    items: list[ArtifactView]
+
+
+class RenditionView(BaseModel):
+    """A segment in a target language. Seconds; `overflow` is by how much the speech runs past its slot."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    language: str
+    text: str
+    score: float | None
+    voice: str | None
+    onset: float | None
+    seconds: float | None
+    speed: float | None
+    overflow: float | None
+
+
+class SegmentView(BaseModel):
+    """A sentence or clause of the original, absolute seconds in the media."""
+
+    index: int
+    passage: int
+    start: float
+    end: float
+    language: str
+    speaker: str | None
+    text: str
+    words: list[dict[str, Any]]
+    renditions: list[RenditionView]
+
+
+class SegmentPage(BaseModel):
+    """In order; `next_cursor` goes into `cursor` for the next page."""
+
+    items: list[SegmentView]
+    next_cursor: int | None
+
+
+class RouteView(BaseModel):
+    """A pair that can be translated: directly or `via` a language, spoken by a `voice` or not at all."""
+
+    source: str
+    target: str
+    via: str | None
+    toy: bool
+    voice: str | None
+    stand_in: bool
+
+
+class VoiceView(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    language: str
+    gender: str | None
+    licence: str
+    paid_use: bool
+
+
+class Languages(BaseModel):
+    """What the loaded models can do: languages understood, pairs translated, voices."""
+
+    heard: list[str]
+    routes: list[RouteView]
+    voices: list[VoiceView]

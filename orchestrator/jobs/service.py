@@ -1,0 +1,188 @@
+"""Jobs as their owners see them: created, listed, looked into, cancelled."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
+
+from orchestrator.capabilities import Capabilities
+from orchestrator.context import AppContext, Backends
+from orchestrator.errors import NotFoundError, OctaviaError
+from orchestrator.jobs import progress
+from orchestrator.jobs.checks import check_languages, check_media
+from orchestrator.jobs.models import Artifact, Job, Rendition, SegmentRow
+from orchestrator.jobs.schemas import JobRequest, RenditionView, SegmentView
+from orchestrator.media import service as media_service
+
+log = structlog.get_logger(__name__)
+
+
+class KeyReusedError(OctaviaError):
+    """An idempotency key came again with another request."""
+
+    def __init__(self, job_id: UUID) -> None:
+        super().__init__(
+            "idempotency_key_reused",
+            f"This Idempotency-Key was used for another request (job {job_id}). Use a new key for a new request.",
+            409,
+        )
+
+
+class AlreadyEndedError(OctaviaError):
+    def __init__(self, job: Job) -> None:
+        super().__init__("job_ended", f"Job {job.id} is {job.status} already; only an open job can be cancelled.", 409)
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A job, and whether this request made it or an earlier one with the same key."""
+
+    job: Job
+    new: bool
+
+
+async def create(context: AppContext, user_id: UUID, request: JobRequest, key: str | None) -> Created:
+    """Check the request and, in one transaction, insert the job, its first event and its workflow.
+
+    Raises NotFoundError for the media, UnfitMediaError, UnavailableLanguageError, KeyReusedError.
+    """
+    known = await context.backends.capabilities()
+    async with context.sessions.begin() as session:
+        earlier = await _by_key(session, user_id, key, request)
+        if earlier is None:
+            created = await _insert(session, context.backends, user_id, request, key, known)
+            if created is not None:
+                return Created(created, new=True)
+            # Another request with the key committed while ours waited for it.
+            earlier = await _by_key(session, user_id, key, request)
+        if earlier is None:
+            raise RuntimeError("a job conflicted with a row that is not there")
+        return Created(earlier, new=False)
+
+
+async def _insert(
+    session: AsyncSession,
+    backends: Backends,
+    user_id: UUID,
+    request: JobRequest,
+    key: str | None,
+    known: Capabilities | None,
+) -> Job | None:
+    """The new job; None where another transaction has taken the key."""
+    check_media(request, await media_service.get(session, user_id, request.media_id))
+    if known is not None:
+        check_languages(request, known)
+    values = request.model_dump(mode="json") | {"media_id": request.media_id}
+    identity = {"id": uuid7(), "user_id": user_id, "idempotency_key": key, "request_hash": _hash(request)}
+    statement = insert(Job).values(**values, **identity)
+    statement = statement.on_conflict_do_nothing(index_elements=["user_id", "idempotency_key"])
+    job: Job | None = await session.scalar(statement.returning(Job))
+    if job is None:
+        return None
+    await progress.announce(session, job.id, "progress", {"status": "pending", "progress": 0})
+    await session.run_sync(backends.enqueue, job.id, user_id)
+    return job
+
+
+async def _by_key(session: AsyncSession, user_id: UUID, key: str | None, request: JobRequest) -> Job | None:
+    if key is None:
+        return None
+    job = await session.scalar(sa.select(Job).where(Job.user_id == user_id, Job.idempotency_key == key))
+    if job is not None and job.request_hash != _hash(request):
+        raise KeyReusedError(job.id)
+    return job
+
+
+def _hash(request: JobRequest) -> str:
+    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+
+
+async def get(session: AsyncSession, user_id: UUID, job_id: UUID) -> Job:
+    """The user's job. Raises NotFoundError, for a stranger's too."""
+    job = await session.scalar(sa.select(Job).where(Job.id == job_id, Job.user_id == user_id))
+    if job is None:
+        raise NotFoundError("job", job_id)
+    return job
+
+
+async def page(
+    session: AsyncSession, user_id: UUID, *, cursor: UUID | None, limit: int, status: str | None
+) -> list[Job]:
+    """The user's jobs, newest first, from after the cursor."""
+    query = sa.select(Job).where(Job.user_id == user_id).order_by(Job.id.desc()).limit(limit)
+    if cursor is not None:
+        query = query.where(Job.id < cursor)
+    if status is not None:
+        query = query.where(Job.status == status)
+    return list((await session.scalars(query)).all())
+
+
+async def cancel(context: AppContext, user_id: UUID, job_id: UUID) -> Job:
+    """Decide an open job as cancelled, then stop its workflow. Raises NotFoundError, AlreadyEndedError."""
+    async with context.sessions.begin() as session:
+        won = await progress.cancel(session, (await get(session, user_id, job_id)).id)
+        job = await session.get_one(Job, job_id, populate_existing=True)
+        if not won:
+            raise AlreadyEndedError(job)
+    try:
+        await context.backends.cancel(job_id)
+    except sa.exc.SQLAlchemyError as error:
+        # The decision stands; the sweeper finds the workflow and stops it.
+        log.warning("could not stop a cancelled job's workflow", job_id=str(job_id), error=type(error).__name__)
+    return job
+
+
+async def artifacts(session: AsyncSession, job_id: UUID) -> Sequence[Artifact]:
+    """A job's finished files by name."""
+    return (await session.scalars(sa.select(Artifact).where(Artifact.job_id == job_id).order_by(Artifact.name))).all()
+
+
+async def artifact(session: AsyncSession, job_id: UUID, name: str) -> Artifact:
+    """One finished file. Raises NotFoundError."""
+    found = await session.scalar(sa.select(Artifact).where(Artifact.job_id == job_id, Artifact.name == name))
+    if found is None:
+        raise NotFoundError("artifact", name)
+    return found
+
+
+async def segments(session: AsyncSession, job_id: UUID, after: int, limit: int) -> list[SegmentView]:
+    """Segments with an index beyond `after`, in order, each with its renditions by language."""
+    query = (
+        sa.select(SegmentRow)
+        .where(SegmentRow.job_id == job_id, SegmentRow.index > after)
+        .order_by(SegmentRow.index)
+        .limit(limit)
+    )
+    rows = (await session.scalars(query)).all()
+    if not rows:
+        return []
+    spoken: dict[int, list[RenditionView]] = defaultdict(list)
+    renditions = (
+        sa.select(Rendition)
+        .where(Rendition.job_id == job_id, Rendition.segment.between(rows[0].index, rows[-1].index))
+        .order_by(Rendition.language)
+    )
+    for rendition in await session.scalars(renditions):
+        spoken[rendition.segment].append(RenditionView.model_validate(rendition))
+    return [_segment(row, spoken[row.index]) for row in rows]
+
+
+def _segment(row: SegmentRow, renditions: list[RenditionView]) -> SegmentView:
+    return SegmentView(
+        index=row.index,
+        passage=row.passage,
+        start=row.start,
+        end=row.end,
+        language=row.language,
+        speaker=row.speaker,
+        text=row.text,
+        words=row.words,
+        renditions=renditions,
+    )

@@ -1,0 +1,47 @@
+"""Answers about media."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+
+class VideoView(BaseModel):
+    codec: str
+    width: int
+    height: int
+    fps: float
+    pix_fmt: str
+
+
+class AudioView(BaseModel):
+    codec: str
+    channels: int
+    sample_rate: int
+    language: str | None
+
+
+class MediaView(BaseModel):
+    """An uploaded file: `duration` in seconds, `size` in bytes, `filename` for display only."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    filename: str
+    kind: Literal["video", "audio"]
+    content_type: str
+    size: int
+    sha256: str
+    duration: float
+    has_audio: bool
+    video: VideoView | None
+    audio: list[AudioView]
+    created_at: datetime
+
+
+class MediaPage(BaseModel):
+    """Newest first; `next_cursor` goes into `cursor` for the next page."""
+
+    items: list[MediaView]
+    next_cursor: UUID | None
