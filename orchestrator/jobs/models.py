@@ -9,7 +9,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
+from orchestrator.accounts.models import User
 from orchestrator.database import Base
+from orchestrator.media.models import Media
 
 KINDS = ("video_translation", "audio_translation", "subtitles")
 STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
@@ -34,8 +36,8 @@ class Job(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("user_account.id"))
-    media_id: Mapped[UUID] = mapped_column(ForeignKey("media.id"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(User.id))
+    media_id: Mapped[UUID] = mapped_column(ForeignKey(Media.id))
     kind: Mapped[str]
     source_language: Mapped[str | None]
     """As asked for; None lets Whisper detect it."""
