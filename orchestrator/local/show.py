@@ -7,7 +7,6 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 BARS = {
     "uploading": "Uploading",
@@ -61,14 +60,29 @@ class StageBars:
 
 def results(console: Console, files: Mapping[str, Path], reports: list[dict[str, Any]], job: Mapping[str, Any]) -> None:
     """The paths of the results, the figures of the quality report, and every warning in plain words."""
-    table = Table(show_header=False, box=None, pad_edge=False)
+    console.print("[bold]Results[/bold]")
     for name, path in files.items():
-        table.add_row(name, str(path))
-    console.print(table)
+        console.print(f"  {name:<22} {path}", soft_wrap=True, highlight=False)
     for report in reports:
-        figures = Table(show_header=False, box=None, pad_edge=False, title=f"Measured ({report.get('language', '')})")
-        for name, value in report.get("figures", {}).items():
-            figures.add_row(name.replace("_", " "), str(value))
-        console.print(figures)
+        console.print(f"[bold]Measured[/bold] (dub into {report['language']})")
+        for name, value in figures(report):
+            console.print(f"  {name:<22} {value}", highlight=False)
     for warning in job["warnings"]:
         console.print(f"[yellow]Note:[/yellow] {warning['message']}", soft_wrap=True)
+
+
+def figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A quality report's totals in words."""
+    fit, duration, loudness = report["fit"], report["duration"], report["loudness"]
+    lines = [("duration", f"{duration['output_s']:.2f} s ({duration['difference_s'] * 1000:+.0f} ms to the original)")]
+    if loudness and not loudness["silent"]:
+        level = f"{loudness['integrated_lufs']:.1f} LUFS, true peak {loudness['true_peak_dbtp']:.1f} dBTP"
+        lines.append(("loudness", level))
+    if fit["segments"]:
+        share = f"{fit['inside_slot_percent']:g} % of {fit['segments']} segments"
+        lines += [
+            ("speech inside its slot", f"{share}; overflow {fit['overflow_s']:.2f} s in all"),
+            ("speed of the voice", f"{fit['min_speed']:.2f} to {fit['max_speed']:.2f} of its own"),
+            ("furthest from its onset", f"{fit['max_onset_error_s'] * 1000:.0f} ms"),
+        ]
+    return [*lines, ("subtitle rules broken", str(report["subtitle_violations"]["total"]))]
