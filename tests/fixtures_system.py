@@ -32,12 +32,13 @@ class System:
     state: dict[str, Any] = field(init=False)
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.cli", "up"],
-            env={**os.environ, **self.environment},
-            stdout=(self.data_dir / "up.log").open("ab"),
-            stderr=subprocess.STDOUT,
-        )
+        with (self.data_dir / "up.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "orchestrator.cli", "up"],
+                env={**os.environ, **self.environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         state = self.data_dir / "up.json"
         deadline = time.monotonic() + 120
         while not state.exists():

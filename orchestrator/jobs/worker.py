@@ -16,15 +16,12 @@ from orchestrator.inference import Inference
 from orchestrator.jobs import context, durable, workflows  # noqa: F401  (its workflows register on import)
 from orchestrator.jobs.heartbeat import Heartbeat
 from orchestrator.jobs.sweeper import sweep_for_ever
-from orchestrator.local.processes import end_with_parent
+from orchestrator.local.processes import EXECUTOR_ID, end_with_parent
 from orchestrator.logs import configure_logging
 from orchestrator.settings import Settings, get_settings
 from orchestrator.storage import Storage
 
 log = structlog.get_logger(__name__)
-
-EXECUTOR_ID = "OCTAVIA_EXECUTOR_ID"
-"""Set by a supervisor that wants to say on the worker's behalf that it is gone."""
 
 
 async def run(settings: Settings, executor_id: str) -> None:

@@ -15,6 +15,8 @@ import structlog
 log = structlog.get_logger(__name__)
 
 PARENT_PID = "OCTAVIA_PARENT_PID"
+EXECUTOR_ID = "OCTAVIA_EXECUTOR_ID"
+"""A worker's name for itself, given by a supervisor that can then say on its behalf that it is gone."""
 _PR_SET_PDEATHSIG = 1
 
 

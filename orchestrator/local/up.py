@@ -23,8 +23,7 @@ from orchestrator.accounts.tokens import local_token
 from orchestrator.database import EmbeddedPostgres, make_engine, sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import Inference
-from orchestrator.jobs.worker import EXECUTOR_ID
-from orchestrator.local.processes import Child
+from orchestrator.local.processes import EXECUTOR_ID, Child
 from orchestrator.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -173,7 +173,7 @@ def _settle(cues: Sequence[tuple[Cue, Rules]]) -> list[Cue]:
     for cue, rules in cues:
         starts.append(max(cue.start, starts[-1] + rules.gap + 0.001) if starts else max(0.0, cue.start))
     nexts = [*starts[1:], math.inf]
-    for (cue, rules), start, following in zip(cues, starts, nexts, strict=True):
+    for (cue, rules), start, following in zip(cues, starts, nexts, strict=False):
         latest = min(following - rules.gap, start + rules.longest)
         wanted = max(cue.end, start + rules.shortest, start + characters(cue) / rules.comfortable_speed)
         end = latest if following - rules.gap - wanted < rules.chain - rules.gap else wanted

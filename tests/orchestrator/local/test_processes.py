@@ -79,7 +79,7 @@ def test_a_process_that_ignores_the_request_to_stop_is_killed(tmp_path: Path) ->
 
 
 def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    child_code = "from orchestrator.local.processes import end_with_parent; end_with_parent(); import time; time.sleep(600)"
+    child_code = "import time; from orchestrator.local.processes import end_with_parent as e; e(); time.sleep(600)"
     parent_code = f"""
         import asyncio, sys
         from orchestrator.local.processes import Child
