@@ -5,17 +5,20 @@ cannot shrink. Only the text encoder and the duration predictor run, once per se
 repeated for every length_scale.
 """
 
+import struct
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from serve.weights_errors import ConversionError
 
 FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0)  # of the natural scale
 SEEDS = (0, 1, 2)
+UNREADABLE = (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, UnpicklingError, struct.error)
 SENTENCES = Path(__file__).with_name("calibration_sentences.toml")
 
 
@@ -57,9 +60,13 @@ def load_vits(folder: Path) -> tuple[Any, Any]:
     model = Vits(config)
     try:
         state = torch.load(folder / "model.pth", map_location="cpu", weights_only=True)
-        model.load_state_dict(state["model"], strict=False)
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+        missing = model.load_state_dict(
+            state["model"], strict=False
+        ).missing_keys  # left over: a trainer's discriminator
+    except UNREADABLE as error:
         raise ConversionError(f"{folder}: model.pth does not fit its config.json ({error})") from error
+    if missing:
+        raise ConversionError(f"{folder}: model.pth lacks {missing[0]} and does not fit its config.json")
     return model.eval(), config
 
 

@@ -107,30 +107,12 @@ class CatalogueEntry(BaseModel):
     @property
     def language(self) -> str:
         """A voice's language."""
-        return self.languages[0]
+        return self.languages[0] if self.languages else ""
 
     def speaks(self) -> set[str]:
         """The languages it needs somebody to want: a translation's two, a voice's one, all that Whisper hears."""
         pair = {code for code in (self.source_language, self.target_language) if code}
         return pair or {*self.languages}
-
-    def facts(self) -> dict[str, Any]:
-        """What is published about the weights in the model's configuration."""
-        facts: dict[str, Any] = {
-            "name": self.name,
-            "licence": self.licence,
-            "licence_chain": list(self.licence_chain),
-            "paid_use": self.paid_use,
-            "starter": self.starter,
-            "attribution": self.attribution,
-        }
-        if self.model == "opus_mt":
-            pair = {"source": self.source_language, "target": self.target_language}
-            return facts | pair | {"toy": self.toy, "target_token": self.target_token}
-        if self.model == "coqui_tts":
-            stand_in = list(self.stand_in_for) if isinstance(self.stand_in_for, tuple) else self.stand_in_for
-            return facts | {"language": self.language, "gender": self.gender, "stand_in_for": stand_in}
-        return facts | {"languages": list(self.languages)}
 
 
 class Catalogue(BaseModel):

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
@@ -26,7 +25,6 @@ from serve.convert import CONVERTERS
 from serve.settings import ServeSettings
 from serve.sources import Progress, fetch, local
 from serve.sources.common import sha256_of, silent, verify
-from serve.voices import read_voice
 from serve.weights_errors import CatalogueError, LicenceRefusedError, StorageError
 
 log = logging.getLogger(__name__)
@@ -47,14 +45,6 @@ class Weights:
     model: str
     folder: Path
     entry: CatalogueEntry
-
-    def facts(self) -> dict[str, Any]:
-        """What the model plane publishes about them, and for a voice what was measured of it."""
-        facts = self.entry.facts()
-        if self.model == "coqui_tts":
-            voice = read_voice(self.folder)
-            facts |= {"sample_rate": voice.sample_rate, "characters_per_second": voice.characters_per_second}
-        return facts
 
 
 def settings_catalogue(settings: ServeSettings) -> Catalogue:
