@@ -1,0 +1,90 @@
+"""Sound out of a media, and tracks into files."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, MediaError, run, source, target
+from orchestrator.media.streams import Container, Stream, inspect, picture_end
+
+SPEECH_RATE = 16_000
+TRUNCATED_S = 1.0
+TRUNCATED_SHARE = 0.02
+ESTIMATED = frozenset({"mp3", "aac", "ac3", "amr", "mpegts", "mpeg", "mpegvideo"})
+"""Containers that do not say how long they are: ffprobe guesses from the bit rate."""
+
+AudioFormat = Literal["mp3", "wav", "ogg"]
+ENCODERS: dict[AudioFormat, dict[str, Any]] = {
+    "mp3": {"acodec": "libmp3lame", "audio_bitrate": "192k", "format": "mp3"},
+    "wav": {"acodec": "pcm_s16le", "format": "wav", "rf64": "auto"},
+    "ogg": {"acodec": "libvorbis", "qscale:a": 5, "format": "ogg"},
+}
+
+
+class NoAudioError(MediaError):
+    def __init__(self) -> None:
+        super().__init__("no_audio", "The file has no audio track: there is nothing to hear.")
+
+
+async def extract_speech_audio(path: Path, dest: Path, longest: float = LONGEST_MEDIA_S) -> int:
+    """Write the default audio track as 16 kHz mono s16le without a header; how many samples that are.
+
+    Sample n sounds n / 16000 s after the file's start: tracks that begin late are padded, holes filled. At most
+    `longest` seconds. Raises NoAudioError, and MediaError `media_truncated` where it ends well before its stated end.
+    """
+    container = await inspect(path)
+    track = container.sound
+    if track is None:
+        raise NoAudioError
+    stream = source(path)[str(track.index)].filter("aresample", SPEECH_RATE, **{"async": 1, "first_pts": 0})
+    await run(target(stream, path=dest, format="s16le", acodec="pcm_s16le", ac=1, t=longest))
+    samples = dest.stat().st_size // 2
+    await _refuse_truncated(path, container, track, samples / SPEECH_RATE, longest)
+    if not samples:
+        raise MediaError("media_invalid", "The file's audio track cannot be decoded.")
+    return samples
+
+
+async def _refuse_truncated(path: Path, container: Container, track: Stream, decoded: float, longest: float) -> None:
+    stated = await _stated_end(path, container, track, decoded)
+    if stated is None:
+        return
+    missing = min(stated, longest) - decoded
+    if missing > max(TRUNCATED_S, TRUNCATED_SHARE * stated):
+        raise MediaError(
+            "media_truncated",
+            f"The file says its sound lasts {stated:.1f} s but ends after {decoded:.1f} s. Upload it again.",
+        )
+
+
+async def _stated_end(path: Path, container: Container, track: Stream, decoded: float) -> float | None:
+    """When the track should end by its container; None where that is only a guess."""
+    if container.formats & ESTIMATED:
+        return None
+    if track.duration is not None:
+        return max(0.0, track.start) + track.duration
+    if container.duration is None or container.picture is None or decoded >= container.duration - TRUNCATED_S:
+        return container.duration
+    # Sound may end before the picture does: only where the picture ends early too was something lost.
+    end = await picture_end(path, container, container.picture)
+    return container.duration if end < container.duration - TRUNCATED_S else None
+
+
+async def encode_audio(path: Path, dest: Path, kind: AudioFormat = "mp3", *, seconds: float | None = None) -> float:
+    """Encode the default audio track of a file (a finished dub, or the original to be kept) at 48 kHz, at most stereo.
+
+    It is padded or trimmed to `seconds`, where given. Written under a temporary name and renamed. Returns its length.
+    """
+    container = await inspect(path)
+    if container.sound is None:
+        raise NoAudioError
+    stream = source(path)[str(container.sound.index)].filter("aresample", 48_000, **{"async": 1, "first_pts": 0})
+    if seconds is not None:
+        stream = stream.filter("apad").filter("atrim", end=f"{seconds:.6f}")
+    with TemporaryDirectory(prefix=".encode-", dir=dest.parent) as scratch:
+        part = Path(scratch) / f"encoded.{kind}"
+        channels = min(2, container.sound.channels or 2)
+        await run(target(stream, path=part, ac=channels, fflags="+bitexact", map_metadata=-1, **ENCODERS[kind]))
+        written = await inspect(part)
+        part.replace(dest)
+    return written.duration or 0.0
