@@ -2,6 +2,6 @@
 
 import sys
 
-from serve.local import main
+from serve.supervise import main
 
 sys.exit(main())

@@ -19,10 +19,13 @@ from serve.models import create
 from serve.models.base import Answer, Array, Tensors
 from serve.protocol.dataplane import DataPlane
 from serve.protocol.grpc import GrpcService
+from serve.protocol.ports import stay_private
 from serve.repository import ModelSpec
 from serve.runner import rows_of, run_batch
 
 log = logging.getLogger(__name__)
+
+stay_private()  # Ray imports this module in a replica before it starts the replica's server
 
 STUCK_S = 300.0
 """A batch that takes longer is taken for stuck: the health check fails and Ray replaces the replica."""

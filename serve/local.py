@@ -15,7 +15,11 @@ from serve.settings import ServeSettings
 
 ENVIRONMENT = {  # read by Ray and the libraries when they are imported
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on Linux too: the node is 127.0.0.1 and its servers listen there only
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # else SIGTERM prints a C++ stack
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.protocol.proxy:prepare",
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.1",
     "RAY_DEDUP_LOGS": "0",
     "RAY_COLOR_PREFIX": "0",
@@ -89,6 +93,7 @@ def start(settings: ServeSettings) -> dict[str, Any]:
         _node_ip_address="127.0.0.1",
         _metrics_export_port=settings.serve_metrics_port,
     )
+    on_signal(_raise_stopped)
     http = config.http_options.model_dump() | {"host": settings.serve_host, "port": settings.serve_http_port}
     serve.start(
         proxy_location=config.proxy_location,
@@ -116,17 +121,16 @@ def stop() -> None:
         ray.shutdown()
 
 
-def watch_parent(end: threading.Event) -> None:
-    """Sets `end` when the process named by OCTAVIA_PARENT_PID is gone, even by kill -9."""
+def watch_parent() -> None:
+    """Stops the plane when the process named by OCTAVIA_PARENT_PID is gone, even by kill -9."""
     named = os.environ.get(PARENT_VARIABLE)
     if not named:
         return
 
     def watch() -> None:
-        while os.getppid() == int(named) or _alive(int(named)):
+        while _alive(int(named)):
             time.sleep(PARENT_POLL_S)
         log.warning("the parent process %s is gone: stopping", named)
-        end.set()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
@@ -152,25 +156,27 @@ def main() -> int:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
-    end = threading.Event()
-
-    def stopping(number: int, frame: FrameType | None) -> None:
-        del frame
-        if not end.is_set():
-            end.set()
-            raise Stopped(128 + number)
-
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, stopping)
-    watch_parent(end)
+    on_signal(_raise_stopped)
+    watch_parent()
     try:
         return _run()
     except Stopped:
         return 0
     finally:
-        for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, signal.SIG_IGN)
+        on_signal(signal.SIG_IGN)
         stop()
+
+
+def on_signal(action: Any) -> None:
+    """What SIGTERM and SIGINT do from now on. Ray sets its own in ray.init, so this is called again after it."""
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, action)
+
+
+def _raise_stopped(number: int, frame: FrameType | None) -> None:
+    del frame
+    on_signal(signal.SIG_IGN)
+    raise Stopped(128 + number)
 
 
 def _run() -> int:
@@ -188,3 +194,7 @@ def _run() -> int:
     print(json.dumps(ready), flush=True)  # noqa: T201 - the ready line is the interface
     while True:
         signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
