@@ -31,6 +31,7 @@ from serve.sources.common import silent
 from serve.voices import add_voice, describe_voice, import_piper, read_voice
 from serve.weights import ensure
 from serve.weights_errors import CatalogueError, ConversionError, VoiceImportError
+from tests.standins.hub import File, Hub
 
 CATALOGUE = CHECKOUT / "model_repo" / "catalogue.toml"
 LICENCE: dict[str, Any] = {"licence": "CC0-1.0", "licence_chain": ["CC0-1.0: its data", "research only: lessac"]}
@@ -353,6 +354,25 @@ def test_a_coqui_folder_is_measured_the_same_way(joe: Path, tmp_path: Path) -> N
     voice = describe_voice(tmp_path, name="own", language="en", gender="unknown", sentences=["A short one."], **LICENCE)
     assert [scale for scale, _ in voice.speed_curve] == list(FACTORS)
     assert read_voice(tmp_path) == voice
+
+
+def test_a_voice_of_coquis_own_list_is_downloaded_past_a_cut_unpacked_and_measured(
+    joe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "voice.zip", "w") as archive:
+        archive.write(joe / "model.pth", "tts_models--en--ljspeech--vits/model_file.pth")
+        archive.write(joe / "config.json", "tts_models--en--ljspeech--vits/config.json")
+    path = "/coqui-ai/TTS/releases/download/v0.6.1_models/tts_models--en--ljspeech--vits.zip"
+    with Hub() as hub:
+        hub.files[path] = File((tmp_path / "voice.zip").read_bytes(), cuts=[30_000_000])
+        monkeypatch.setenv("OCTAVIA_COQUI_MIRROR", hub.url)
+        get_settings.cache_clear()
+        weights = ensure(load_catalogue(CATALOGUE).get("en-ljspeech"), tmp_path / "root")
+        assert hub.ranges(".zip") == [None, "bytes=30000000-"]
+    get_settings.cache_clear()
+    voice = read_voice(weights.folder)
+    assert (voice.name, voice.gender, voice.paid_use) == ("en-ljspeech", "female", True)
+    assert dict(voice.speed_curve)[voice.natural_length_scale] == 1.0
 
 
 def test_a_folder_that_is_no_vits_voice_is_refused(joe: Path, tmp_path: Path) -> None:
