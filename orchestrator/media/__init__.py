@@ -1,0 +1,1 @@
+"""Uploaded files: taken in, probed, found again; and what ffmpeg does with them."""
