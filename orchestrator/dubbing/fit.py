@@ -45,7 +45,7 @@ def slot_of(start: float, end: float, next_onset: float, guard: float = GUARD_S)
 
 def slots(starts: Sequence[float], ends: Sequence[float], duration: float) -> list[Slot]:
     """The slots of all segments of a media of `duration` seconds, in order."""
-    onsets = [*starts[1:], duration + GUARD_S]
+    onsets = [*starts[1:], duration + GUARD_S][: len(starts)]
     return [slot_of(start, end, onset) for start, end, onset in zip(starts, ends, onsets, strict=True)]
 
 

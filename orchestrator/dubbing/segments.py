@@ -42,6 +42,8 @@ def close(words: Sequence[Word], heard_until: float, final: bool) -> tuple[list[
     are dropped where they stand alone.
     """
     timed = interpolate(words, heard_until, final)
+    if timed and len(timed) < len(words):
+        heard_until = timed[-1].end  # an untimed word follows, perhaps at once
     passages: list[Passage] = []
     sentences: list[Sequence[Word]] = []
     done = start = 0

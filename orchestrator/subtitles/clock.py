@@ -20,4 +20,4 @@ def read(text: str) -> float:
         raise ValueError(f"'{text.strip()}' is not a time")
     hours, minutes, seconds, fraction = match.groups()
     whole = (int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)
-    return whole + int((fraction or "").ljust(3, "0")) / 1000
+    return (whole * 1000 + int((fraction or "").ljust(3, "0"))) / 1000

@@ -35,11 +35,12 @@ def loads(text: str) -> list[Cue]:
         at += 1
         if not match:
             continue
+        times = _times(match, at)
         body = []
         while at < len(lines) and lines[at].strip() and "-->" not in lines[at]:
             body.append(html.unescape(_TAG.sub("", lines[at])))
             at += 1
-        cues.append(Cue(*_times(match, at), tuple(body)))
+        cues.append(Cue(*times, tuple(body)))
     return cues
 
 
