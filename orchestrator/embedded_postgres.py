@@ -33,7 +33,7 @@ class EmbeddedPostgres:
         self._forget_strangers_pid()
         with _closed_parents(self.folder):
             self._server = get_server(self.folder, cleanup_mode=None, start=False)
-            self._server.start()
+            self._start_patiently()
         return self._create(DATABASE)
 
     def _start_patiently(self) -> None:
