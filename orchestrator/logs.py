@@ -46,5 +46,6 @@ def _rendering(settings: Settings) -> list[structlog.typing.Processor]:
     plain = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if plain:
-        return [strip, structlog.dev.ConsoleRenderer()]
+        # The default shows local variables, and those hold what people say and send.
+        return [strip, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [strip, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

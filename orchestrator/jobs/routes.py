@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -164,19 +164,22 @@ async def job_artifacts(job_id: UUID, user: CurrentUser, session: DbSession) -> 
     return ArtifactList(items=[ArtifactView.model_validate(each) for each in await service.artifacts(session, job_id)])
 
 
-@router.api_route(
-    "/jobs/{job_id}/artifacts/{name}",
-    methods=["GET", "HEAD"],
-    response_class=Response,
-    responses={
-        200: {"description": "The file", "content": {"application/octet-stream": {}}},
-        206: {"description": "The part a Range header asked for", "content": {"application/octet-stream": {}}},
-        304: {"description": "The file the client has (If-None-Match) is the current one"},
-        **documented(401, 404, 416, 422, 503),
-    },
-)
+_DOWNLOAD: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file", "content": {"application/octet-stream": {}}},
+    206: {"description": "The part a Range header asked for", "content": {"application/octet-stream": {}}},
+    304: {"description": "The file the client has (If-None-Match) is the current one"},
+    **documented(401, 404, 416, 422, 503),
+}
+
+
+@router.head("/jobs/{job_id}/artifacts/{name}", response_class=Response, responses=_DOWNLOAD, include_in_schema=False)
+@router.get("/jobs/{job_id}/artifacts/{name}", response_class=Response, responses=_DOWNLOAD)
 async def download_artifact(
-    job_id: UUID, name: Annotated[str, Path(max_length=255)], request: Request, context: Context, user: CurrentUser
+    job_id: UUID,
+    name: Annotated[str, Path(max_length=255, pattern=r"^[^\x00]+$")],
+    request: Request,
+    context: Context,
+    user: CurrentUser,
 ) -> Response:
     """A finished file, or a range of it."""
     async with context.sessions() as session:

@@ -33,7 +33,7 @@ class JobOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    voice: str | None = Field(default=None, min_length=1, max_length=100)
+    voice: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
 
 
 class JobRequest(BaseModel):

@@ -79,8 +79,9 @@ async def test_patient_work_waits_out_a_restart_and_is_done_once(
     assert not waiting.done()
     await asyncio.to_thread(postgres.start)
     assert await waiting == 7
-    async with engine.connect() as connection:
+    async with engine.begin() as connection:
         assert await connection.scalar(sa.text("select count(*) from done")) == 1
+        await connection.execute(sa.text("drop table done"))
 
 
 async def test_patience_ends() -> None:
