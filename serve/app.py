@@ -14,6 +14,7 @@ from serve.deployments import ModelReplica, Protocol
 from serve.models import CLASSES
 from serve.repository import RepositoryError, read_repository
 from serve.settings import ServeSettings, get_settings
+from serve.weights import selection
 
 SERVE_YAML = Path(__file__).with_name("serve.yaml")
 APPLICATION = "octavia"
@@ -42,8 +43,6 @@ def build(arguments: Mapping[str, Any]) -> Application:
 
 def assemble(settings: ServeSettings, overrides: Mapping[str, Mapping[str, Any]]) -> Application:
     """As `build`, with each deployment's settings given by its name."""
-    from serve.weights import selection
-
     specs = read_repository(settings.model_repo)
     without = sorted(set(specs) - set(CLASSES))
     if without:
@@ -52,7 +51,7 @@ def assemble(settings: ServeSettings, overrides: Mapping[str, Mapping[str, Any]]
     handles = {}
     for name, spec in specs.items():
         own = [entry for entry in entries if entry.model == name]
-        deployment = serve.deployment(ModelReplica, name=name).options(**overrides.get(name, {}))
+        deployment = serve.deployment(name=name)(ModelReplica).options(**overrides.get(name, {}))
         handles[name] = deployment.bind(spec, own, settings.weights_dir)
-    ingress = serve.deployment(Protocol, name=INGRESS).options(**overrides.get(INGRESS, {}))
+    ingress = serve.deployment(name=INGRESS)(Protocol).options(**overrides.get(INGRESS, {}))
     return ingress.bind(specs, **handles)

@@ -20,8 +20,10 @@ from serve.models.base import Answer, Array, Tensors
 from serve.protocol.dataplane import DataPlane
 from serve.protocol.grpc import GrpcService
 from serve.protocol.ports import stay_private
+from serve.published import weight_set
 from serve.repository import ModelSpec
 from serve.runner import rows_of, run_batch
+from serve.weights import ensure
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +37,6 @@ class ModelReplica:
     """One replica of one model. Loading happens in the constructor, so a replica that is ready has its weights."""
 
     def __init__(self, spec: ModelSpec, entries: Sequence[CatalogueEntry], weights_dir: Path) -> None:
-        from serve.published import weight_set
-        from serve.weights import ensure
-
         quiet_libraries()
         self._name = spec.name
         weights = [weight_set(ensure(entry, weights_dir)) for entry in entries]
@@ -92,7 +91,7 @@ class ModelReplica:
 class RayBackend:
     """A model reached through Ray's deployment handle."""
 
-    def __init__(self, name: str, handle: DeploymentHandle) -> None:
+    def __init__(self, name: str, handle: DeploymentHandle[Any]) -> None:
         self._name = name
         self._handle = handle
 
@@ -124,7 +123,7 @@ class RayBackend:
 class Protocol(GrpcService):
     """The ingress: Open Inference Protocol in front of the models' handles."""
 
-    def __init__(self, specs: Mapping[str, ModelSpec], **handles: DeploymentHandle) -> None:
+    def __init__(self, specs: Mapping[str, ModelSpec], **handles: DeploymentHandle[Any]) -> None:
         backends = {name: RayBackend(name, handle) for name, handle in handles.items()}
         self._plane = DataPlane(specs, backends)
 

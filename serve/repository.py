@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import text_format
-from google.protobuf.message import Message
 from tritonclient.grpc import model_config_pb2
 
 VERSION = "1"
@@ -62,18 +62,17 @@ class ModelSpec:
         """The tensor's shape as the protocol's metadata gives it, with the batch dimension as -1."""
         return ([-1] if self.max_batch_size else []) + list(tensor.dims)
 
-    def config(self) -> Message:
+    def config(self) -> Any:
         """A fresh ModelConfig message."""
         return parse_config(self.config_text, self.name)
 
 
-def parse_config(text: str, source: str) -> Message:
+def parse_config(text: str, source: str) -> Any:
     """Triton's ModelConfig message from its text form; RepositoryError says where it is malformed."""
     try:
-        message: Message = text_format.Parse(text, model_config_pb2.ModelConfig())
+        return text_format.Parse(text, model_config_pb2.ModelConfig())
     except text_format.ParseError as error:
         raise RepositoryError(f"{source}: not a Triton model configuration: {error}") from error
-    return message
 
 
 def read_model(folder: Path) -> ModelSpec:
@@ -84,8 +83,8 @@ def read_model(folder: Path) -> ModelSpec:
     except OSError as error:
         raise RepositoryError(f"{path}: {error.strerror}") from error
     config = parse_config(text, str(path))
-    if config.name != folder.name:  # type: ignore[attr-defined]
-        raise RepositoryError(f"{path}: name is {config.name!r}, its folder is {folder.name!r}")  # type: ignore[attr-defined]
+    if config.name != folder.name:
+        raise RepositoryError(f"{path}: name is {config.name!r}, its folder is {folder.name!r}")
     return _spec(config, text, path)
 
 
@@ -97,14 +96,13 @@ def read_repository(path: Path) -> dict[str, ModelSpec]:
     return {folder.name: read_model(folder) for folder in folders}
 
 
-def _spec(config: "Message", text: str, path: Path) -> ModelSpec:
-    c: model_config_pb2.ModelConfig = config
+def _spec(c: Any, text: str, path: Path) -> ModelSpec:
     inputs = tuple(_tensor(tensor, path, optional=tensor.optional) for tensor in c.input)
     outputs = tuple(_tensor(tensor, path) for tensor in c.output)
     if not inputs or not outputs:
         raise RepositoryError(f"{path}: a model needs at least one input and one output")
-    for group in (inputs, outputs):
-        names = [tensor.name for tensor in group]
+    for tensors in (inputs, outputs):
+        names = [tensor.name for tensor in tensors]
         if len(names) != len(set(names)):
             raise RepositoryError(f"{path}: a tensor is described twice among {', '.join(names)}")
     group = c.instance_group[0] if c.instance_group else None
@@ -124,8 +122,7 @@ def _spec(config: "Message", text: str, path: Path) -> ModelSpec:
     )
 
 
-def _tensor(tensor: "Message", path: Path, *, optional: bool = False) -> TensorSpec:
-    t: model_config_pb2.ModelInput = tensor
+def _tensor(t: Any, path: Path, *, optional: bool = False) -> TensorSpec:
     name = model_config_pb2.DataType.Name(t.data_type)
     if name not in DATATYPES:
         raise RepositoryError(f"{path}: tensor {t.name} has data type {name}; use one of {', '.join(DATATYPES)}")

@@ -7,4 +7,4 @@ settings.register_profile(
 )
 settings.load_profile("octavia")
 
-pytest_plugins = ["tests.fixtures_control_plane", "tests.fixtures_system"]
+pytest_plugins = ["tests.fixtures_model_plane", "tests.fixtures_control_plane", "tests.fixtures_system"]

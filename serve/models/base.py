@@ -41,7 +41,7 @@ class Model(Protocol):
 
 
 def texts(request: Tensors, name: str, rows: int, default: str = "") -> list[str]:
-    """The strings of a [rows, 1] BYTES tensor; `default` where it was left out or is empty. Refuses what is not UTF-8."""
+    """The strings of a [rows, 1] BYTES tensor; `default` where left out or empty. Refuses what is not UTF-8."""
     if name not in request:
         return [default] * rows
     return [decode(value, name, row) or default for row, value in enumerate(request[name].reshape(-1))]

@@ -1,7 +1,7 @@
 """Coqui VITS voices: samples are a function of (text, voice, speed, seed) alone.
 
-Nothing is appended and nothing trimmed: AUDIO is exactly what the durations say, and SECONDS is its length. Text without
-a letter or digit is 0.1 s of silence, so that a row of punctuation or music signs fails no job.
+Nothing is appended and nothing trimmed: AUDIO is exactly what the durations say, and SECONDS is its length. Text
+without a letter or digit is 0.1 s of silence, so that a row of punctuation or music signs fails no job.
 """
 
 import os
@@ -11,10 +11,12 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+import torch
 
 from serve.errors import ModelError, invalid, not_found
 from serve.models.base import Answer, Tensors, WeightSet, base_language, numbers, texts
 from serve.models.speakable import clean, is_speakable, split_text
+from serve.models.vits import VitsVoice
 
 SPEEDS = (0.5, 2.0)
 SILENCE_S = 0.1
@@ -42,10 +44,6 @@ class CoquiTts:
 
     def load(self) -> None:
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")  # memory: each length of text makes new ones
-        import torch
-
-        from serve.models.vits import VitsVoice
-
         torch.set_num_threads(1)
         self._voices = {name: VitsVoice(weight.folder) for name, weight in self._weights.items()}
         for name in self._voices:

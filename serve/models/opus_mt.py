@@ -7,7 +7,9 @@ from itertools import groupby
 from threading import Lock
 from typing import Any
 
+import ctranslate2
 import numpy as np
+import sentencepiece
 
 from serve.errors import ModelError, internal, invalid, not_found
 from serve.models.base import Answer, Tensors, WeightSet, base_language, texts
@@ -48,9 +50,6 @@ class Marian:
     """One pair: sentencepiece on both sides and a CTranslate2 translator."""
 
     def __init__(self, weights: WeightSet, *, compute_type: str, beam_size: int, max_tokens: int) -> None:
-        import ctranslate2
-        import sentencepiece
-
         folder = weights.folder
         self.name = weights.name
         self._source = sentencepiece.SentencePieceProcessor(str(folder / "source.spm"))
@@ -154,11 +153,11 @@ class OpusMt:
         tokens = len(first.pieces(row.text))
         if tokens > first.max_tokens:
             raise invalid(
-                f"TEXT row {index}: {tokens} tokens, {first.name} takes at most {first.max_tokens}; split it into sentences"
+                f"TEXT row {index}: {tokens} tokens, {first.name} takes at most {first.max_tokens}; send sentences"
             )
 
     def _route(self, source: str, target: str) -> list[Marian]:
-        """The models leading from source to target: one, or two through English. ModelError when nothing leads there."""
+        """The models from source to target: one, or two through English. NOT_FOUND when nothing leads there."""
         direct = self._pairs.get((source, target))
         if direct:
             return [direct]

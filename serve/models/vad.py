@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from faster_whisper.vad import get_vad_model
 
 from serve.errors import invalid
 from serve.models.base import Answer, Tensors, WeightSet
@@ -29,8 +30,6 @@ class Vad:
         self._pad_s = float(parameters.get("speech_pad_ms", "50")) / 1000
 
     def load(self) -> None:
-        from faster_whisper.vad import get_vad_model
-
         self._net = get_vad_model()
         self._net(np.zeros(FRAME, np.float32))
 
@@ -44,7 +43,7 @@ class Vad:
     def _one(self, audio: npt.NDArray[np.float32]) -> Answer:
         if len(audio) > self._max_seconds * RATE:
             return invalid(
-                f"AUDIO: {len(audio) / RATE:.1f} s of 16 kHz audio, at most {self._max_seconds:.0f} s are taken in a call"
+                f"AUDIO: {len(audio) / RATE:.1f} s of 16 kHz audio, a call takes at most {self._max_seconds:.0f} s"
             )
         if len(audio) == 0:
             return {"SPEECH": np.zeros((0, 2), np.float32), "PROBABILITY": np.zeros(0, np.float32)}

@@ -15,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+from TTS.config import load_config
+from TTS.tts.models import base_tts
+from TTS.tts.models.vits import Vits
 
 Samples = npt.NDArray[np.float32]
 
@@ -44,9 +47,7 @@ class VitsVoice:
     """A voice read from folder/config.json and folder/model.pth. Not thread-safe: its owner serialises calls."""
 
     def __init__(self, folder: Path) -> None:
-        from TTS.config import load_config
-        from TTS.tts.models.vits import Vits
-
+        base_tts.AudioProcessor = _no_training_audio
         config = load_config(str(folder / "config.json"))
         if config.model_args.use_speaker_embedding or config.model_args.use_d_vector_file:
             raise ValueError(f"{folder}: voices of several speakers are not supported yet")
@@ -73,7 +74,7 @@ class VitsVoice:
 
     @torch.inference_mode()
     def plan(self, tokens: tuple[int, ...], speed: float, seed: int) -> Plan:
-        """Durations and noise of tokens at a real speed relative to the voice's own. A function of its arguments alone."""
+        """Durations and noise of tokens at a real speed relative to the voice's own: a function of its arguments."""
         net = self._net
         torch.manual_seed(seed)
         x = torch.tensor([tokens], dtype=torch.long)
@@ -97,6 +98,10 @@ class VitsVoice:
         z = net.flow(mean + plan.noise * torch.exp(log_scale), mask, g=None, reverse=True)
         samples: Samples = net.waveform_decoder(z, g=None)[0, 0].numpy()
         return samples
+
+
+def _no_training_audio(config: Any) -> None:
+    """In place of Coqui's AudioProcessor, which only training needs and which imports librosa and SciPy for 1.5 s."""
 
 
 def frames_at_speed(widths: torch.Tensor, speed: float) -> torch.Tensor:

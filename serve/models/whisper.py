@@ -10,8 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import ctranslate2
 import numpy as np
 import numpy.typing as npt
+from faster_whisper import WhisperModel
+from faster_whisper.tokenizer import Tokenizer
+from faster_whisper.transcribe import get_suppressed_tokens, merge_punctuations
 
 from serve.errors import ModelError, invalid
 from serve.models import whisper_text as rules
@@ -62,10 +66,6 @@ class Whisper:
         self._workers = int(parameters.get("workers", "2"))
 
     def load(self) -> None:
-        from faster_whisper import WhisperModel
-        from faster_whisper.tokenizer import Tokenizer
-        from faster_whisper.transcribe import get_suppressed_tokens
-
         self._net = WhisperModel(
             str(self._weights.folder),
             device="cpu",
@@ -121,7 +121,7 @@ class Whisper:
             raise invalid(f"NUM_SAMPLES row {row}: expected 0 to {available} (the length of AUDIO), got {samples}")
         if samples > self._max_seconds * rules.RATE:
             raise invalid(
-                f"AUDIO row {row}: {samples / rules.RATE:.2f} s of 16 kHz audio, a window is at most {self._max_seconds:.0f} s"
+                f"AUDIO row {row}: {samples / rules.RATE:.2f} s of 16 kHz audio, at most {self._max_seconds:.0f} s"
             )
         return samples
 
@@ -151,8 +151,6 @@ class Whisper:
         return heard
 
     def _hear(self, windows: Sequence[Window], bucket: int) -> list[Heard]:
-        import ctranslate2
-
         frames = bucket * FRAMES_PER_S
         features = np.stack([self._features(window.audio, frames) for window in windows])
         net = self._net.model
@@ -200,8 +198,6 @@ class Whisper:
         frames: int,
     ) -> list[tuple[rules.Word, ...]]:
         """Word times of each window. CTranslate2 aligns one language and task a call."""
-        import ctranslate2
-
         words: list[tuple[rules.Word, ...]] = [()] * len(windows)
         keys = [(tokenizer.language, tokenizer.task) for tokenizer in tokenizers]
         for key in sorted(set(keys)):
@@ -241,8 +237,6 @@ def _decode(tokenizer: Any, result: Any, window: Window) -> rules.Decoded:
 
 
 def _words(alignment: list[dict[str, Any]], seconds: float) -> tuple[rules.Word, ...]:
-    from faster_whisper.transcribe import merge_punctuations
-
     timed = [rules.Word(w["word"], float(w["start"]), float(w["end"]), float(w["probability"])) for w in alignment]
     rules.shorten_stretched(timed)
     for raw, word in zip(alignment, timed, strict=True):

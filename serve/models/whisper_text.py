@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 RATE = 16_000
 BUCKETS_S = (6, 8, 10, 12, 16, 20, 24, 30)
-"""Window lengths the encoder is run at. A window's own length alone decides its bucket, so its neighbours don't matter."""
+"""Encoder windows. A window's own length alone decides its bucket, so its neighbours don't matter."""
 
 MARGIN_S = 2.0
 """Silence after the speech. With less, the decoder says the sentence again until it is cut off."""
@@ -87,8 +87,8 @@ def is_speech(decoded: Decoded) -> bool:
 
 
 def shorten_stretched(words: Sequence[Word]) -> None:
-    """Alignment spreads pauses over the words beside them; a word beside a sentence's end or first in the window is held
-    to twice the median length. In place, before punctuation is merged into words (as in faster-whisper).
+    """Alignment spreads pauses over the words beside them; a word beside a sentence's end or first in the window is
+    held to twice the median length. In place, before punctuation is merged into words (as in faster-whisper).
     """
     lengths = sorted(word.end - word.start for word in words if word.end > word.start)
     if not lengths:

@@ -51,9 +51,8 @@ def decode_tensor(tensor: WireTensor) -> Array:
         raise invalid(f"{tensor.name}: shape {list(tensor.shape)} has a negative dimension")
     count = math.prod(tensor.shape)
     if isinstance(tensor.data, bytes):
-        flat = (
-            _from_bytes(tensor, count) if tensor.datatype == "BYTES" else _from_raw(tensor, tensor.data, count, dtype)
-        )
+        read = _from_bytes if tensor.datatype == "BYTES" else _from_raw
+        flat = read(tensor, tensor.data, count, dtype)
     else:
         flat = _from_values(tensor, tensor.data, count, dtype)
     return flat.reshape(tensor.shape)
@@ -63,27 +62,25 @@ def _from_raw(tensor: WireTensor, data: bytes, count: int, dtype: np.dtype[Any])
     expected = count * dtype.itemsize
     if len(data) != expected:
         raise invalid(
-            f"{tensor.name}: {len(data)} bytes were sent, shape {list(tensor.shape)} of {tensor.datatype} needs {expected}"
+            f"{tensor.name}: {len(data)} bytes sent, shape {list(tensor.shape)} of {tensor.datatype} needs {expected}"
         )
     return np.frombuffer(data, dtype)
 
 
-def _from_bytes(tensor: WireTensor, count: int) -> Array:
+def _from_bytes(tensor: WireTensor, data: bytes, count: int, dtype: np.dtype[Any]) -> Array:
     """BYTES elements, each preceded by its length as a little-endian uint32."""
-    data = tensor.data
-    assert isinstance(data, bytes)
     if count * LENGTH_PREFIX > len(data):
         raise invalid(
             f"{tensor.name}: {len(data)} bytes cannot hold the {count} elements of shape {list(tensor.shape)}"
         )
-    elements = np.empty(count, dtype=np.object_)
+    elements = np.empty(count, dtype)
     at = 0
     for index in range(count):
         start = at + LENGTH_PREFIX
         end = start + int.from_bytes(data[at:start], "little")
         if start > len(data) or end > len(data):
             raise invalid(
-                f"{tensor.name}: element {index} claims {end - start} bytes at offset {at}, {len(data)} bytes were sent in all"
+                f"{tensor.name}: element {index} at offset {at} claims {end - start} bytes, {len(data)} were sent"
             )
         elements[index] = data[start:end]
         at = end

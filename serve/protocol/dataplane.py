@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from google.protobuf.message import Message
-
 from serve.errors import ModelError, internal, invalid, not_found
 from serve.protocol.codec import Array, WireTensor, checked_output, validated
 from serve.repository import VERSION, ModelSpec, TensorSpec
@@ -74,13 +72,13 @@ class DataPlane:
             raise not_found(f"model '{name}' has no version '{version}', only {VERSION}")
         return self._specs[name]
 
-    async def config(self, name: str, version: str) -> Message:
+    async def config(self, name: str, version: str) -> Any:
         """Triton's ModelConfig with what the loaded weights can do in parameters["catalogue"] (JSON)."""
         spec = self.spec(name, version)
-        config: Any = spec.config()
+        config = spec.config()
         entries = await self._guarded(name, self._backends[name].catalogue())
         config.parameters["catalogue"].string_value = json.dumps(list(entries), ensure_ascii=False)
-        return config  # type: ignore[no-any-return]
+        return config
 
     async def index(self, *, only_ready: bool) -> list[tuple[str, str, str]]:
         """Name, version and state (READY or UNAVAILABLE) of each model."""

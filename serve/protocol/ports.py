@@ -3,10 +3,12 @@
 Ray starts a gRPC server in each replica, for calls between deployments, on all interfaces; it unpickles what it gets.
 """
 
+from importlib import import_module
 from typing import Any
 
-import ray
-from ray.serve._private import replica as ray_replica
+from ray.util import get_node_ip_address as _node_ip
+
+ray_replica: Any = import_module("ray.serve._private.replica")
 
 
 def stay_private() -> None:
@@ -20,4 +22,4 @@ _ray_add_port = ray_replica.add_port_to_grpc_server
 
 def _add_port(server: Any, address: str) -> int:
     port = address.rsplit(":", 1)[1]
-    return int(_ray_add_port(server, f"{ray.util.get_node_ip_address()}:{port}"))
+    return int(_ray_add_port(server, f"{_node_ip()}:{port}"))  # type: ignore[no-untyped-call]

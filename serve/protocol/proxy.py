@@ -7,12 +7,11 @@ are corrected here, through the callback Ray offers for customising proxies
 """
 
 import os
+from importlib import import_module
 from typing import Any
 
 import grpc
 from ray.exceptions import RayActorError
-from ray.serve._private import default_impl
-from ray.serve._private import proxy as ray_proxy
 from ray.serve._private.proxy_request_response import ResponseStatus
 
 from serve.protocol.messages import add_GRPCInferenceServiceServicer_to_server
@@ -20,6 +19,9 @@ from serve.protocol.messages import add_GRPCInferenceServiceServicer_to_server
 CALLBACK = "serve.protocol.proxy:prepare"
 SERVICER = "serve.protocol.proxy.add_GRPCInferenceServiceServicer_to_server"
 HOST_VARIABLE = "OCTAVIA_SERVE_HOST"
+
+default_impl: Any = import_module("ray.serve._private.default_impl")
+ray_proxy: Any = import_module("ray.serve._private.proxy")
 
 __all__ = ["CALLBACK", "SERVICER", "add_GRPCInferenceServiceServicer_to_server", "prepare"]
 
@@ -51,7 +53,7 @@ def _status(exception: BaseException, request_timeout_s: float | None, request_i
     if isinstance(exception, RayActorError):
         message = "the replica that had this request stopped; repeating it is safe"
         return ResponseStatus(code=grpc.StatusCode.UNAVAILABLE, message=message, is_error=True)
-    status = _ray_status(exception, request_timeout_s, request_id)
+    status: ResponseStatus = _ray_status(exception, request_timeout_s, request_id)
     if status.code == grpc.StatusCode.INTERNAL:
         return ResponseStatus(code=status.code, message="the server failed; its log says why", is_error=True)
     return status

@@ -1,0 +1,81 @@
+"""Ray and Ray Serve on this machine: start the application of serve.yaml on loopback, and stop it."""
+
+import logging
+import os
+import socket
+import time
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.config import HTTPOptions, gRPCOptions
+
+from serve.app import APPLICATION, assemble, options, read_config
+from serve.settings import ServeSettings
+
+OBJECT_STORE_BYTES = 200 * 2**20
+
+
+class PortError(RuntimeError):
+    """A port of the settings is taken."""
+
+
+def check_ports(settings: ServeSettings) -> None:
+    """PortError naming the first port that is taken."""
+    for kind in ("HTTP", "GRPC", "METRICS"):
+        port = getattr(settings, f"serve_{kind.lower()}_port")
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.serve_host, port))
+            except OSError as error:
+                raise PortError(
+                    f"port {port} on {settings.serve_host} is not free ({error.strerror}); "
+                    f"stop what uses it or choose another with OCTAVIA_SERVE_{kind}_PORT"
+                ) from error
+
+
+def start_ray(metrics_port: int) -> None:
+    """A Ray of our own on this machine, without dashboard, with a small object store."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    ray.init(
+        address="local",
+        num_cpus=max(1, os.cpu_count() or 1),
+        object_store_memory=OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=True,
+        namespace="octavia",
+        _node_ip_address="127.0.0.1",
+        _metrics_export_port=metrics_port,
+    )
+
+
+def start_models(settings: ServeSettings) -> dict[str, Any]:
+    """Starts proxies and models; the ready line once all have loaded. Raises RepositoryError and WeightsError."""
+    began = time.monotonic()
+    config = read_config()
+    application = assemble(settings, options(config.applications[0]))
+    http = config.http_options.model_dump() | {"host": settings.serve_host, "port": settings.serve_http_port}
+    grpc = config.grpc_options.model_dump() | {"port": settings.serve_grpc_port}
+    serve.start(
+        proxy_location=config.proxy_location,
+        http_options=HTTPOptions(**http),
+        grpc_options=gRPCOptions(**grpc),
+        logging_config=config.logging_config,
+    )
+    serve.run(application, name=APPLICATION, route_prefix=config.applications[0].route_prefix)
+    return {
+        "event": "ready",
+        "grpc": f"{settings.serve_host}:{settings.serve_grpc_port}",
+        "http": f"{settings.serve_host}:{settings.serve_http_port}",
+        "seconds": round(time.monotonic() - began, 1),
+        "pid": os.getpid(),
+    }
+
+
+def stop() -> None:
+    """Lets running requests end (each deployment's graceful_shutdown_timeout_s), then stops every process of Ray."""
+    if ray.is_initialized():
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()
