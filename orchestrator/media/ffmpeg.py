@@ -54,7 +54,6 @@ class _Reason:
 REASONS = (
     _Reason("No space left on device", "disk_full", "The server's disk is full. Try again when space was made.", 507),
     _Reason("Cannot allocate memory", "out_of_memory", "The server ran out of memory. Try again later.", 503),
-    _Reason("moov atom not found", "media_truncated", "The file is incomplete: its index is missing. Upload it again."),
     _Reason("(?:matches no streams|does not contain any stream)", "media_empty", "The file has no such track."),
     _Reason(
         r"(?:Unknown decoder|Decoder .*not found|no decoder found|Could not find codec parameters|Unsupported codec)",
@@ -62,9 +61,9 @@ REASONS = (
         "The file uses a codec that cannot be read. Convert it to MP4 with H.264 and AAC.",
     ),
     _Reason(
-        r"(?:Invalid data found|Invalid NAL|EBML header parsing failed|End of file|partial file)",
+        r"(?:moov atom not found|Invalid data found|Invalid NAL|EBML header parsing failed|End of file|partial file)",
         "media_invalid",
-        "The file is damaged or not a media file. Check that it plays, then upload it again.",
+        "The file is incomplete, damaged or not a media file. Check that it plays, then upload it again.",
     ),
 )
 """What ffmpeg's last words mean, most telling first."""
@@ -130,11 +129,15 @@ def _with_parent(arguments: Sequence[str]) -> list[str]:
 async def _communicate(process: Process, stdin: AsyncIterator[bytes] | None, progress: Progress | None) -> Completed:
     assert process.stdout  # noqa: S101
     assert process.stderr  # noqa: S101
-    async with asyncio.TaskGroup() as group:
-        output = group.create_task(_read_progress(process.stdout, progress) if progress else _read_all(process.stdout))
-        errors = group.create_task(_read_tail(process.stderr))
-        if stdin:
-            group.create_task(_feed(process, stdin))
+    read = _read_progress(process.stdout, progress) if progress else _read_all(process.stdout)
+    try:
+        async with asyncio.TaskGroup() as group:
+            output = group.create_task(read)
+            errors = group.create_task(_read_tail(process.stderr))
+            if stdin:
+                group.create_task(_feed(process, stdin))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
     await process.wait()
     return Completed(output.result(), errors.result())
 
