@@ -32,7 +32,10 @@ CAPABILITIES_AGE_S = 60.0
 CALL_TIMEOUT_S = 300.0
 """A window takes a second and a long sentence a few; beyond this the replica hangs."""
 
-_RETRIED = ("StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED")
+_REFUSALS = frozenset({"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"})
+_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS"})
+FAULTS_FORGIVEN = 3
+"""A fault of the model itself may be a dying replica's last word, so it is asked again, but not for ever."""
 _CHANNEL = [
     ("grpc.max_send_message_length", 64 * 2**20),
     ("grpc.max_receive_message_length", 64 * 2**20),
@@ -238,16 +241,19 @@ class Inference:
         """The call's answer, asked for again while the plane restarts, until `wait_s` after the first failure."""
         failed_at: float | None = None
         pause = 0.2
+        faults = 0
         while True:
             try:
                 return await call()
             except InferenceServerException as error:
-                if error.status() not in _RETRIED:
+                status = str(error.status()).removeprefix("StatusCode.")
+                faults += status in _FAULTS
+                if status in _REFUSALS or faults > FAULTS_FORGIVEN:
                     raise ModelRefusedError(model, error.message()) from error
                 failed_at = failed_at or time.monotonic()
                 if time.monotonic() - failed_at >= wait_s:
                     raise ModelPlaneUnavailableError(model, wait_s) from error
-                log.info("model plane does not answer, waiting", model=model, pause=round(pause, 1))
+                log.info("model does not answer, waiting", model=model, status=status, pause=round(pause, 1))
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
             pause = min(pause * 2, 5.0)
 
