@@ -1,7 +1,6 @@
 """The REST API.  `python -m orchestrator.app`"""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import version
@@ -111,7 +110,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
 
 def main() -> None:
     end_with_parent()
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # we fork only to run programs; its warnings fill the log
     settings = get_settings()
     configure_logging(settings)
     uvicorn.run(
