@@ -58,7 +58,7 @@ def test_a_command_that_takes_too_long_is_ended() -> None:
 def test_cancelling_ends_the_command() -> None:
     async def scenario() -> None:
         work = asyncio.create_task(run(ENDLESS))
-        while not children():
+        while not children():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -71,7 +71,7 @@ def test_cancelling_ends_the_command() -> None:
 def test_a_command_that_does_not_react_is_killed() -> None:
     async def scenario() -> None:
         work = asyncio.create_task(run(ENDLESS))
-        while not children():
+        while not children():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.2)
         for child in children():
