@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from orchestrator.local.client import Client
+from tests.fixtures_model_plane import Plane
 from tests.fixtures_system import SAMPLE, System, finish, system_environment
 
 KILLS = 12
@@ -98,33 +99,29 @@ def test_a_job_whose_worker_is_killed_ends_like_an_undisturbed_one(
     assert disturbed(system, minute, lambda: system.worker().kill()) == undisturbed
 
 
-def replica(model_plane: str, model: str) -> psutil.Process:
-    """A replica of a model in the suite's own model plane: a sibling of the proxy that listens at its address."""
-    port = int(model_plane.rpartition(":")[2])
-    listening = [each for each in psutil.net_connections("tcp") if each.laddr and each.laddr[1] == port]
-    proxy = next(each.pid for each in listening if each.status == psutil.CONN_LISTEN and each.pid)
-    for process in psutil.Process(proxy).parent().children():  # type: ignore[union-attr]
-        if f"ServeReplica:octavia:{model}" in " ".join(process.cmdline()):
-            return process
-    raise AssertionError(f"no replica of {model} runs")
+def replica(plane: Plane, model: str) -> psutil.Process:
+    """A replica of a model in the suite's own model plane."""
+    found = plane.replicas(model)
+    assert found, f"no replica of {model} runs"
+    return found[0]
 
 
 @pytest.mark.parametrize("model", ["coqui_tts", "whisper"])
 def test_a_job_whose_model_replica_is_killed_ends_like_an_undisturbed_one(
-    system: System, minute: Path, undisturbed: list[tuple[Any, ...]], model_plane: str, model: str
+    system: System, minute: Path, undisturbed: list[tuple[Any, ...]], plane: Plane, model: str
 ) -> None:
-    assert disturbed(system, minute, lambda: replica(model_plane, model).kill()) == undisturbed
+    assert disturbed(system, minute, lambda: replica(plane, model).kill()) == undisturbed
 
 
 @pytest.mark.soak
 def test_jobs_survive_kills_by_the_dozen(
-    system: System, minute: Path, undisturbed: list[tuple[Any, ...]], model_plane: str
+    system: System, minute: Path, undisturbed: list[tuple[Any, ...]], plane: Plane
 ) -> None:
     """Worker and replicas in turn, every few seconds, under three jobs at once."""
 
     async def work(client: Client) -> list[list[tuple[Any, ...]]]:
         jobs = [await start(client, minute) for _ in range(3)]
-        killing = asyncio.create_task(asyncio.to_thread(kill_in_turn, system, model_plane))
+        killing = asyncio.create_task(asyncio.to_thread(kill_in_turn, system, plane))
         finished = await asyncio.gather(*(finish(client, job, seconds=1800) for job in jobs))
         await killing
         assert [job["status"] for job in finished] == ["completed"] * 3, [job["error"] for job in finished]
@@ -133,12 +130,12 @@ def test_jobs_survive_kills_by_the_dozen(
     assert system.ask(work) == [undisturbed] * 3
 
 
-def kill_in_turn(system: System, model_plane: str) -> None:
+def kill_in_turn(system: System, plane: Plane) -> None:
     turns: list[Callable[[], psutil.Process]] = [
         system.worker,
-        lambda: replica(model_plane, "coqui_tts"),
+        lambda: replica(plane, "coqui_tts"),
         system.worker,
-        lambda: replica(model_plane, "whisper"),
+        lambda: replica(plane, "whisper"),
     ]
     for victim in turns * (KILLS // len(turns)):
         try:
