@@ -1,5 +1,3 @@
-
-
 import os
 
 # gRPC reads it when imported. We fork only to run programs, and it would fill the log with a line for each.
