@@ -24,7 +24,8 @@ TOLERANCE_S = 0.05
 BROKEN_S = 0.5
 """An output further off than this was not written whole."""
 COPY: dict[str, Any] = {"c": "copy"}
-AAC: dict[str, Any] = {"c": "aac", "b": "160k", "ar": 48_000}
+AAC: dict[str, Any] = {"c": "aac", "b": "160k", "ar": 48_000, "aac_coder": "fast"}
+"""The fast coder takes half the time and, at this rate, comes closer to the original."""
 H264: dict[str, Any] = {"c": "libx264", "preset": "veryfast", "crf": 20, "fps_mode": "vfr", "enc_time_base": "1:90000"}
 
 

@@ -75,8 +75,6 @@ async def inspect(path: Path) -> Container:
 
 async def picture_end(path: Path, container: Container, picture: Stream) -> float:
     """When the last frame ends, seconds from the file's start, by its packets."""
-    if picture.duration is not None and "mp4" in container.formats:
-        return picture.start + picture.duration
     tail = max(0.0, (container.duration or 0.0) - TAIL_S)
     return (
         await _last_packet(path, picture, tail) or await _last_packet(path, picture, 0.0) or container.duration or 0.0
@@ -89,7 +87,7 @@ async def _last_packet(path: Path, stream: Stream, since: float) -> float | None
         "-select_streams",
         str(stream.index),
         "-show_entries",
-        "format=start_time:packet=pts_time,dts_time,duration_time",
+        "format=start_time:packet=pts_time,dts_time,duration_time,flags",
     ]
     if since:
         arguments += ["-read_intervals", f"{since:.3f}%"]
@@ -98,7 +96,7 @@ async def _last_packet(path: Path, stream: Stream, since: float) -> float | None
     ends = [
         time - origin + (_number(packet.get("duration_time")) or stream.frame_seconds)
         for packet in found.get("packets", [])
-        if (time := _number(packet.get("pts_time", packet.get("dts_time")))) is not None
+        if (time := _number(packet.get("pts_time", packet.get("dts_time")))) is not None and "D" not in packet["flags"]
     ]
     return max(ends, default=None)
 
