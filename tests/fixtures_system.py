@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class System:
     state: dict[str, Any] = field(init=False)
 
     def start(self) -> None:
+        self.data_dir.mkdir(exist_ok=True)
         with (self.data_dir / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "orchestrator.cli", "up"],
@@ -98,13 +100,19 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def system(model_plane: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(model_plane: str, server_folder: Path) -> Iterator[System]:
     """One system for all tests that do not break it. `model_plane` is the address of the suite's model plane."""
-    data_dir = tmp_path_factory.mktemp("octavia")
+    data_dir = server_folder / "system"
     running = System(data_dir, system_environment(data_dir, model_plane))
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def data_dir(server_folder: Path) -> Path:
+    """A data folder for a system of a test's own."""
+    return Path(tempfile.mkdtemp(dir=server_folder))
 
 
 def system_environment(data_dir: Path, model_address: str, **more: str) -> dict[str, str]:

@@ -146,11 +146,11 @@ def kill_in_turn(system: System, plane: Plane) -> None:
             time.sleep(5)
 
 
-def test_ctrl_c_stops_everything_and_leaves_no_process(model_plane: str, tmp_path: Path) -> None:
-    system = System(tmp_path, system_environment(tmp_path, model_plane))
+def test_ctrl_c_stops_everything_and_leaves_no_process(model_plane: str, data_dir: Path) -> None:
+    system = System(data_dir, system_environment(data_dir, model_plane))
     system.start()
     family = psutil.Process(system.process.pid).children(recursive=True)
-    postmaster = int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0])
+    postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
     family.append(psutil.Process(postmaster))
     assert system.stop(signal.SIGINT) in (0, 130)
     _, left = psutil.wait_procs(family, timeout=10)

@@ -31,9 +31,9 @@ async def until_heard(client: Client, job: dict[str, Any]) -> None:
     raise AssertionError("the job ended before it could be disturbed")
 
 
-def test_a_job_waits_for_a_model_plane_that_is_away(model_plane: str, tmp_path: Path) -> None:
+def test_a_job_waits_for_a_model_plane_that_is_away(model_plane: str, data_dir: Path) -> None:
     with Forwarder(model_plane) as line:
-        system = System(tmp_path, system_environment(tmp_path, line.address))
+        system = System(data_dir, system_environment(data_dir, line.address))
         system.start()
 
         async def work(client: Client) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -50,9 +50,9 @@ def test_a_job_waits_for_a_model_plane_that_is_away(model_plane: str, tmp_path: 
     assert done["status"] == "completed", done["error"]
 
 
-def test_a_job_whose_model_plane_stays_away_fails_with_words_that_say_so(model_plane: str, tmp_path: Path) -> None:
+def test_a_job_whose_model_plane_stays_away_fails_with_words_that_say_so(model_plane: str, data_dir: Path) -> None:
     with Forwarder(model_plane) as line:
-        system = System(tmp_path, system_environment(tmp_path, line.address, OCTAVIA_MODEL_WAIT_S="3"))
+        system = System(data_dir, system_environment(data_dir, line.address, OCTAVIA_MODEL_WAIT_S="3"))
         system.start()
 
         async def work(client: Client) -> dict[str, Any]:
@@ -66,11 +66,9 @@ def test_a_job_whose_model_plane_stays_away_fails_with_words_that_say_so(model_p
     assert "model plane" in job["error"]["message"]
 
 
-def test_a_job_goes_on_after_ten_seconds_without_a_database(model_plane: str, tmp_path: Path) -> None:
-    database = EmbeddedPostgres(tmp_path / "database")
+def test_a_job_goes_on_after_ten_seconds_without_a_database(model_plane: str, data_dir: Path) -> None:
+    database = EmbeddedPostgres(data_dir / "database")
     url = database.start()
-    data_dir = tmp_path / "octavia"
-    data_dir.mkdir()
     system = System(data_dir, system_environment(data_dir, model_plane, OCTAVIA_DATABASE_URL=url))
     system.start()
 
@@ -111,10 +109,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_fails_the_job_with_clear_words_and_leaves_nothing_half_written(
-    model_plane: str, tmp_path: Path, small_disk: Path
+    model_plane: str, data_dir: Path, small_disk: Path
 ) -> None:
-    data_dir = tmp_path / "octavia"
-    data_dir.mkdir()
     scratch = small_disk / "tmp"
     scratch.mkdir(mode=0o777)
     environment = system_environment(
