@@ -81,7 +81,7 @@ class CoquiTts:
         rows = len(request["TEXT"])
         languages = texts(request, "LANGUAGE", rows)
         voices = texts(request, "VOICE", rows)
-        speeds = [1.0 if speed == 0 else speed for speed in numbers(request, "SPEED", rows, 1.0)]
+        speeds = numbers(request, "SPEED", rows, 1.0)
         seeds = numbers(request, "SEED", rows, 0)
         utterances = []
         for row, text in enumerate(texts(request, "TEXT", rows)):
