@@ -29,7 +29,11 @@ _COUNTS = sa.text(
 
 
 async def advance(session: AsyncSession, job_id: UUID, stage: str, merged: float = 0.0) -> None:
-    """Write the job's progress as its rows tell it, in the caller's transaction; `merged` is the merge's share, 0-1."""
+    """Write the job's progress as its rows tell it, in the caller's transaction; `merged` is the merge's share, 0-1.
+
+    The job is locked before its rows are counted: of two steps that end together the later one sees both.
+    """
+    await progress.lock(session, job_id)
     row = (await session.execute(_COUNTS, {"job_id": job_id})).one()
     renditions = row.segments * row.targets
     counts = {"extracting": [1, 1], "transcribing": [row.heard, row.windows]}

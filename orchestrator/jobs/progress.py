@@ -27,6 +27,14 @@ async def start(session: AsyncSession, job_id: UUID) -> bool:
     return changed
 
 
+async def lock(session: AsyncSession, job_id: UUID) -> Job | None:
+    """The job's row, locked until the transaction ends, for whoever reads before it writes.
+
+    Not its key: inserting a job's segments and renditions locks that, and two that did so would deadlock here.
+    """
+    return await session.get(Job, job_id, with_for_update={"key_share": True}, populate_existing=True)
+
+
 async def record(
     session: AsyncSession,
     job_id: UUID,
@@ -39,7 +47,7 @@ async def record(
 
     Returns whether the job was still processing; an unchanged row makes no event.
     """
-    job = await session.get(Job, job_id, with_for_update=True, populate_existing=True)
+    job = await lock(session, job_id)
     if job is None or job.status != "processing":
         return False
     merged = {**job.counts, **{name: _further(job.counts.get(name), pair) for name, pair in (counts or {}).items()}}
