@@ -36,7 +36,7 @@ def test_without_voice_activity_words_stay() -> None:
 
 def test_untimed_words_stay_untimed() -> None:
     (word,) = snap([Word(" 5", UNTIMED, UNTIMED)], SPEECH)
-    assert word.start != word.start  # noqa: PLR0124
+    assert word.start != word.start
 
 
 @given(
