@@ -6,6 +6,7 @@ keyed by job and index and publishes objects under keyed names.
 
 import asyncio
 import tempfile
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.database import patiently
+from orchestrator.dubbing.onsets import snap
 from orchestrator.dubbing.segments import close
 from orchestrator.dubbing.timeline import Interval, Window, Word
 from orchestrator.dubbing.windows import cut_windows, merge_intervals
@@ -101,7 +103,7 @@ async def listen(job_id: str) -> int:
 
     async def store(session: AsyncSession) -> None:
         if windows:
-            values = [_window_row(job_id, window) for window in windows]
+            values = [_window_row(job_id, window, speech) for window in windows]
             await session.execute(insert(HeardWindow).on_conflict_do_nothing(), values)
         else:
             await progress.warn(
@@ -213,14 +215,18 @@ async def _hear(job_id: str, window: HeardWindow, language: str | None) -> Heard
 
 
 async def _store_heard(session: AsyncSession, job_id: str, window: HeardWindow, heard: Heard) -> None:
+    """The words at absolute times, held to where somebody speaks."""
+    timed = [
+        Word(each.text, window.start + each.start, window.start + each.end, each.probability) for each in heard.words
+    ]
     words = [
         {
             "text": word.text,
-            "start": round(window.start + word.start, 3),
-            "end": round(window.start + word.end, 3),
+            "start": round(word.start, 3),
+            "end": round(word.end, 3),
             "probability": word.probability,
         }
-        for word in heard.words
+        for word in snap(timed, [Interval(start, end) for start, end in window.stretches])
     ]
     await session.execute(
         update(HeardWindow)
@@ -239,13 +245,16 @@ async def _seconds(job_id: str) -> float:
     return await current().storage.size(keys.speech(job_id)) / BYTES_PER_SAMPLE / SPEECH_RATE
 
 
-def _window_row(job_id: str, window: Window) -> dict[str, Any]:
+def _window_row(job_id: str, window: Window, speech: Sequence[Interval]) -> dict[str, Any]:
+    first = bisect_right(speech, window.start, key=lambda each: each.end)
+    last = bisect_left(speech, window.end, key=lambda each: each.start)
     return {
         "job_id": UUID(job_id),
         "index": window.index,
         "start": window.start,
         "end": window.end,
         "speech": window.speech,
+        "stretches": [[each.start, each.end] for each in speech[first:last]],
     }
 
 

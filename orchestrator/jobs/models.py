@@ -85,6 +85,8 @@ class HeardWindow(Base):
     end: Mapped[float]
     speech: Mapped[float]
     """Seconds of speech inside, by voice activity."""
+    stretches: Mapped[list[list[float]]] = mapped_column(JSONB)
+    """[[start, end]] of that speech, to which the words' times are held."""
     language: Mapped[str | None]
     language_probability: Mapped[float | None]
     words: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))

@@ -110,6 +110,7 @@ def upgrade() -> None:
         sa.Column("start", sa.Double(), nullable=False),
         sa.Column("end", sa.Double(), nullable=False),
         sa.Column("speech", sa.Double(), nullable=False),
+        sa.Column("stretches", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("language", sa.String(), nullable=True),
         sa.Column("language_probability", sa.Double(), nullable=True),
         sa.Column("words", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
