@@ -75,7 +75,7 @@ def main() -> int:
     watch_parent()
     try:
         return run(ServeSettings())
-    except Stopped:
+    except SystemExit:  # ours, or that of Ray's own handler, which it sets in ray.init
         return 0
 
 
@@ -88,9 +88,10 @@ def run(settings: ServeSettings) -> int:
 
     try:
         plane.check_ports(settings)
+        application = plane.application(settings)
         plane.start_ray(settings.serve_metrics_port)
         on_signal(raise_stopped)
-        ready = plane.start_models(settings)
+        ready = plane.start_models(settings, application)
         print(json.dumps(ready), flush=True)  # noqa: T201 - the ready line is the interface
         while True:
             signal.pause()

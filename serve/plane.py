@@ -6,8 +6,10 @@ import socket
 import time
 from typing import Any
 
+import psutil
 import ray
 from ray import serve
+from ray.serve import Application
 from ray.serve.config import HTTPOptions, gRPCOptions
 
 from serve.app import APPLICATION, assemble, options, read_config
@@ -35,6 +37,11 @@ def check_ports(settings: ServeSettings) -> None:
                 ) from error
 
 
+def application(settings: ServeSettings) -> Application:
+    """The application of serve.yaml, to be started. RepositoryError and WeightsError when it cannot be."""
+    return assemble(settings, options(read_config().applications[0]))
+
+
 def start_ray(metrics_port: int) -> None:
     """A Ray of our own on this machine, without dashboard, with a small object store."""
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
@@ -51,11 +58,9 @@ def start_ray(metrics_port: int) -> None:
     )
 
 
-def start_models(settings: ServeSettings) -> dict[str, Any]:
-    """Starts proxies and models; the ready line once all have loaded. Raises RepositoryError and WeightsError."""
-    began = time.monotonic()
+def start_models(settings: ServeSettings, application: Application) -> dict[str, Any]:
+    """Starts proxies and models; the ready line once all have loaded."""
     config = read_config()
-    application = assemble(settings, options(config.applications[0]))
     http = config.http_options.model_dump() | {"host": settings.serve_host, "port": settings.serve_http_port}
     grpc = config.grpc_options.model_dump() | {"port": settings.serve_grpc_port}
     serve.start(
@@ -69,7 +74,7 @@ def start_models(settings: ServeSettings) -> dict[str, Any]:
         "event": "ready",
         "grpc": f"{settings.serve_host}:{settings.serve_grpc_port}",
         "http": f"{settings.serve_host}:{settings.serve_http_port}",
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(time.time() - psutil.Process().create_time(), 1),
         "pid": os.getpid(),
     }
 

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC, with an unmodified tritonclient and, for what it would not send, its messages."""
+"""The Open Inference Protocol over gRPC: an unmodified tritonclient, and its messages for what it would not send."""
 
 import asyncio
 import json
@@ -38,6 +38,11 @@ def request(model: str, *tensors: tuple[str, str, list[int], bytes], **fields: A
 
 def element(text: bytes) -> bytes:
     return len(text).to_bytes(4, "little") + text
+
+
+def word(text: bytes) -> tuple[str, list[int], bytes]:
+    """One row of one BYTES element."""
+    return "BYTES", [1, 1], element(text)
 
 
 def floats(*values: float) -> bytes:
@@ -162,7 +167,7 @@ def wrong_field() -> Any:
 
 
 def too_few_raw() -> Any:
-    message = request("opus_mt", ("TEXT", "BYTES", [1, 1], element(b"a")))
+    message = request("opus_mt", ("TEXT", *word(b"a")))
     message.inputs.add(name="SOURCE", datatype="BYTES", shape=[1, 1])
     return message
 
@@ -177,38 +182,82 @@ BAD: dict[str, tuple[Any, grpc.StatusCode, str]] = {
     "unknown model": (request("nope"), NOT_FOUND, "no model 'nope'; this server has coqui_tts, opus_mt, vad, whisper"),
     "unknown version": (request("vad", model_version="7"), NOT_FOUND, "no version '7', only 1"),
     "no input": (request("vad"), INVALID, "vad needs input AUDIO"),
-    "missing input": (request("opus_mt", ("TEXT", "BYTES", [1, 1], element(b"a"))), INVALID, "SOURCE, TARGET"),
+    "missing input": (request("opus_mt", ("TEXT", *word(b"a"))), INVALID, "SOURCE, TARGET"),
     "extra input": (request("vad", ("NOISE", "FP32", [1], floats(0))), INVALID, "no input 'NOISE'"),
     "wrong datatype": (request("vad", ("AUDIO", "INT16", [2], bytes(4))), INVALID, "expected datatype FP32, got INT16"),
     "unknown datatype": (request("vad", ("AUDIO", "FP99", [1], bytes(4))), INVALID, "got FP99"),
     "wrong rank": (request("vad", ("AUDIO", "FP32", [1, 1], floats(0))), INVALID, "expected shape [-1], got [1, 1]"),
     "negative shape": (request("vad", ("AUDIO", "FP32", [-4], floats(0))), INVALID, "negative"),
     "huge shape": (request("vad", ("AUDIO", "FP32", [2**60], floats(0))), INVALID, "4 bytes sent"),
-    "truncated raw bytes": (request("vad", ("AUDIO", "FP32", [4], bytes(15))), INVALID, "15 bytes sent, shape [4] of FP32 needs 16"),
+    "truncated raw bytes": (
+        request("vad", ("AUDIO", "FP32", [4], bytes(15))),
+        INVALID,
+        "15 bytes sent, shape [4] of FP32 needs 16",
+    ),
     "too few raw contents": (too_few_raw(), INVALID, "raw_input_contents has 1 entries for 2 inputs"),
     "data in both places": (both_contents(), INVALID, "both raw_input_contents and contents"),
     "typed contents in the wrong field": (wrong_field(), INVALID, "belong into fp32_contents, found int_contents"),
     "shared memory": (shared_memory(), INVALID, "shared memory is not supported"),
-    "lying length": (text_row("opus_mt", TEXT=("BYTES", [1, 1], b"\xff\0\0\0abc")), INVALID, "TEXT: element 0 at offset 0 claims 255"),
-    "bytes after the last element": (text_row("opus_mt", TEXT=("BYTES", [1, 1], element(b"a") + b"xx")), INVALID, "2 bytes follow"),
-    "not UTF-8": (text_row("opus_mt", TEXT=("BYTES", [1, 1], element(b"\xc3("))), INVALID, "TEXT row 0: not valid UTF-8"),
-    "unequal batches": (text_row("opus_mt", TEXT=("BYTES", [2, 1], element(b"a") * 2)), INVALID, "SOURCE: batch of 1, but TEXT"),
-    "batch too large": (request("whisper", ("AUDIO", "FP32", [9, 10], bytes(360))), INVALID, "batch of 9, whisper takes 1 to 8"),
+    "lying length": (
+        text_row("opus_mt", TEXT=("BYTES", [1, 1], b"\xff\0\0\0abc")),
+        INVALID,
+        "TEXT: element 0 at offset 0 claims 255",
+    ),
+    "bytes after the last element": (
+        text_row("opus_mt", TEXT=("BYTES", [1, 1], element(b"a") + b"xx")),
+        INVALID,
+        "2 bytes follow",
+    ),
+    "not UTF-8": (text_row("opus_mt", TEXT=word(b"\xc3(")), INVALID, "TEXT row 0: not valid UTF-8"),
+    "unequal batches": (
+        text_row("opus_mt", TEXT=("BYTES", [2, 1], element(b"a") * 2)),
+        INVALID,
+        "SOURCE: batch of 1, but TEXT",
+    ),
+    "batch too large": (
+        request("whisper", ("AUDIO", "FP32", [9, 10], bytes(360))),
+        INVALID,
+        "batch of 9, whisper takes 1 to 8",
+    ),
     "empty batch": (request("whisper", ("AUDIO", "FP32", [0, 10], b"")), INVALID, "batch of 0"),
-    "not a number": (request("vad", ("AUDIO", "FP32", [2], floats(0, float("nan")))), INVALID, "AUDIO: holds values that are not finite"),
-    "infinite speed": (text_row("coqui_tts", SPEED=("FP32", [1, 1], floats(float("inf")))), INVALID, "SPEED: holds values"),
+    "not a number": (
+        request("vad", ("AUDIO", "FP32", [2], floats(0, float("nan")))),
+        INVALID,
+        "AUDIO: holds values that are not finite",
+    ),
+    "infinite speed": (
+        text_row("coqui_tts", SPEED=("FP32", [1, 1], floats(float("inf")))),
+        INVALID,
+        "SPEED: holds values",
+    ),
     "unknown output": (with_outputs(request("vad"), "NOPE"), INVALID, "vad has no output 'NOPE'"),
     "output asked for twice": (with_outputs(request("vad"), "SPEECH", "SPEECH"), INVALID, "asked for twice"),
     "window over 30 s": (window(30.1), INVALID, "AUDIO row 0: 30.10 s of 16 kHz audio, at most 30 s"),
-    "recording over 600 s": (request("vad", ("AUDIO", "FP32", [9_600_001], bytes(38_400_004))), INVALID, "at most 600 s"),
-    "unknown pair": (text_row("opus_mt", TARGET=("BYTES", [1, 1], element(b"zz"))), NOT_FOUND, "from 'en' to 'zz'; loaded pairs: en→de, en→es"),
-    "empty language": (text_row("opus_mt", SOURCE=("BYTES", [1, 1], element(b""))), INVALID, "SOURCE row 0: expected a language code"),
-    "no hypotheses": (text_row("opus_mt", NUM_HYPOTHESES=("INT32", [1, 1], bytes(4))), INVALID, "NUM_HYPOTHESES: expected 1 to 8, got 0"),
-    "sentence too long": (text_row("opus_mt", TEXT=("BYTES", [1, 1], element(b"word " * 2000))), INVALID, "TEXT row 0: "),
-    "unknown voice": (text_row("coqui_tts", VOICE=("BYTES", [1, 1], element(b"nobody"))), NOT_FOUND, "no voice 'nobody'; loaded voices: "),
-    "speed too high": (text_row("coqui_tts", SPEED=("FP32", [1, 1], floats(3))), INVALID, "SPEED row 0: expected 0.5 to 2.0, got 3"),
-    "text too long": (text_row("coqui_tts", TEXT=("BYTES", [1, 1], element(b"word " * 2000))), INVALID, "TEXT row 0: 10000 characters"),
-}  # fmt: skip
+    "recording over 600 s": (
+        request("vad", ("AUDIO", "FP32", [9_600_001], bytes(38_400_004))),
+        INVALID,
+        "at most 600 s",
+    ),
+    "unknown pair": (
+        text_row("opus_mt", TARGET=word(b"zz")),
+        NOT_FOUND,
+        "from 'en' to 'zz'; loaded pairs: en→de, en→es",
+    ),
+    "empty language": (text_row("opus_mt", SOURCE=word(b"")), INVALID, "SOURCE row 0: expected a language code"),
+    "no hypotheses": (
+        text_row("opus_mt", NUM_HYPOTHESES=("INT32", [1, 1], bytes(4))),
+        INVALID,
+        "NUM_HYPOTHESES: expected 1 to 8, got 0",
+    ),
+    "sentence too long": (text_row("opus_mt", TEXT=word(b"word " * 2000)), INVALID, "TEXT row 0: "),
+    "unknown voice": (text_row("coqui_tts", VOICE=word(b"nobody")), NOT_FOUND, "no voice 'nobody'; loaded voices: "),
+    "speed too high": (
+        text_row("coqui_tts", SPEED=("FP32", [1, 1], floats(3))),
+        INVALID,
+        "SPEED row 0: expected 0.5 to 2.0, got 3",
+    ),
+    "text too long": (text_row("coqui_tts", TEXT=word(b"word " * 2000)), INVALID, "TEXT row 0: 10000 characters"),
+}
 
 
 @pytest.mark.parametrize("case", BAD)

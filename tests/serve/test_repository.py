@@ -10,7 +10,8 @@ from serve.repository import RepositoryError, TensorSpec, read_model, read_repos
 CHECKOUT = Path(__file__).parents[2]
 MINIMAL = """
 name: "m" backend: "python" max_batch_size: 4
-input [ { name: "A", data_type: TYPE_FP32, dims: [ -1, 2 ] }, { name: "B", data_type: TYPE_STRING, dims: [ 1 ], optional: true } ]
+input [ { name: "A", data_type: TYPE_FP32, dims: [ -1, 2 ] } ]
+input [ { name: "B", data_type: TYPE_STRING, dims: [ 1 ], optional: true } ]
 output [ { name: "C", data_type: TYPE_INT64, dims: [ 1 ] } ]
 dynamic_batching { preferred_batch_size: [ 2, 4 ] max_queue_delay_microseconds: 1500 }
 instance_group [ { count: 3, kind: KIND_CPU } ]
