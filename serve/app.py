@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 from ray import serve
 from ray.serve import Application
-from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
+from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
 
 from serve.catalogue import CatalogueEntry
 from serve.deployments import ModelReplica, Protocol
@@ -22,8 +23,21 @@ INGRESS = "protocol"
 
 
 def read_config(path: Path = SERVE_YAML) -> ServeDeploySchema:
-    """serve.yaml as Ray validates it; ValueError (pydantic's) when a key or value is not Ray's."""
-    return ServeDeploySchema.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    """serve.yaml as Ray validates it; ValueError when a value is not Ray's, or a key, which Ray itself would ignore."""
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config: ServeDeploySchema = ServeDeploySchema.model_validate(raw)
+    _known(raw, ServeDeploySchema, path)
+    for application in raw["applications"]:
+        _known(application, ServeApplicationSchema, path)
+        for deployment in application.get("deployments", ()):
+            _known(deployment, DeploymentSchema, path)
+    return config
+
+
+def _known(raw: Mapping[str, Any], schema: type[BaseModel], path: Path) -> None:
+    unknown = sorted(set(raw) - set(schema.model_fields))
+    if unknown:
+        raise ValueError(f"{path}: {schema.__name__} of Ray Serve has no key {unknown[0]!r}")
 
 
 def options(application: ServeApplicationSchema) -> dict[str, dict[str, Any]]:

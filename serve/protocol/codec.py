@@ -122,8 +122,7 @@ def validated(spec: ModelSpec, tensors: Iterable[WireTensor]) -> dict[str, Array
             raise invalid(f"{tensor.name}: given twice")
         _check_type(spec, known[tensor.name], tensor)
         array = decode_tensor(tensor)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise invalid(f"{tensor.name}: holds values that are not finite (NaN or infinity)")
+        check_finite(tensor.name, array)
         arrays[tensor.name] = array
     missing = [tensor.name for tensor in spec.inputs if not tensor.optional and tensor.name not in arrays]
     if missing:
@@ -132,6 +131,12 @@ def validated(spec: ModelSpec, tensors: Iterable[WireTensor]) -> dict[str, Array
         )
     _check_batch(spec, arrays)
     return arrays
+
+
+def check_finite(name: str, array: Array) -> None:
+    """INVALID_ARGUMENT when a float tensor holds NaN or infinity."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise invalid(f"{name}: holds values that are not finite (NaN or infinity)")
 
 
 def _check_type(spec: ModelSpec, expected: TensorSpec, tensor: WireTensor) -> None:
