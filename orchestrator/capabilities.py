@@ -10,6 +10,11 @@ PIVOT = "en"
 ANY_LANGUAGE = "*"
 
 
+def base(language: str) -> str:
+    """A BCP 47 code without its region and script: "pt" of "pt-BR"."""
+    return language.split("-", maxsplit=1)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """One translation model: source and target language (BCP 47), its licence, and whether it is a toy for tests."""
@@ -44,7 +49,7 @@ class Capabilities:
 
     def route(self, source: str, target: str) -> tuple[Pair, ...]:
         """The models from source to target: one, two by way of English, or none where nothing leads there."""
-        if source == target:
+        if base(source) == base(target):
             return ()
         direct = self._pair(source, target)
         if direct:
@@ -63,14 +68,23 @@ class Capabilities:
         """The voice for a language: the one named, else one of that language, else a stand-in, else none."""
         if name is not None:
             return next((voice for voice in self.voices if voice.name == name), None)
-        own = next((voice for voice in self.voices if voice.language == language), None)
-        return own or next(
-            (voice for voice in self.voices if voice.stand_in_for & {language, ANY_LANGUAGE}),
-            None,
+        chosen = (
+            [voice for voice in self.voices if voice.language == language]
+            or [voice for voice in self.voices if base(voice.language) == base(language)]
+            or [voice for voice in self.voices if voice.stand_in_for & {language, base(language), ANY_LANGUAGE}]
         )
+        return chosen[0] if chosen else None
+
+    def hears(self, language: str) -> bool:
+        return language in self.heard or base(language) in self.heard
 
     def _pair(self, source: str, target: str) -> Pair | None:
-        return next((pair for pair in self.pairs if (pair.source, pair.target) == (source, target)), None)
+        """The model for exactly these languages, else for the languages without their regions (pt-BR: pt)."""
+        for wanted in ((source, target), (base(source), base(target))):
+            for pair in self.pairs:
+                if (pair.source, pair.target) == wanted:
+                    return pair
+        return None
 
 
 def read_capabilities(

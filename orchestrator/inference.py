@@ -126,6 +126,7 @@ class Inference:
         self._wait_s = wait_s
         self._known: Capabilities | None = None
         self._known_at = 0.0
+        self._asking = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -148,11 +149,22 @@ class Inference:
 
         Raises ModelPlaneUnavailableError when the plane does not answer within `wait_s`.
         """
-        if self._known is None or time.monotonic() - self._known_at > CAPABILITIES_AGE_S:
-            names = ("whisper", "opus_mt", "coqui_tts")
-            self._known = read_capabilities(*await asyncio.gather(*(self._catalogue(name, wait_s) for name in names)))
-            self._known_at = time.monotonic()
+        async with self._asking:
+            if self._known is None or time.monotonic() - self._known_at > CAPABILITIES_AGE_S:
+                await self._ask(wait_s if self._known is None else 0.0)
+        if self._known is None:
+            raise ModelPlaneUnavailableError("whisper", wait_s)
         return self._known
+
+    async def _ask(self, wait_s: float) -> None:
+        """Ask the models what they can do; what is known already stands while they are too busy to say."""
+        names = ("whisper", "opus_mt", "coqui_tts")
+        try:
+            self._known = read_capabilities(*await asyncio.gather(*(self._catalogue(name, wait_s) for name in names)))
+        except ModelPlaneUnavailableError:
+            if self._known is None:
+                raise
+        self._known_at = time.monotonic()
 
     async def capabilities_patiently(self) -> Capabilities:
         """As `capabilities`, waiting through a restart of the plane as the other calls do."""

@@ -36,7 +36,7 @@ def check_media(request: JobRequest, media: Media) -> None:
 def check_languages(request: JobRequest, known: Capabilities) -> None:
     """Raises UnavailableLanguageError for a language, pair or voice that the loaded models do not have."""
     source = request.source_language
-    if source is not None and source not in known.heard:
+    if source is not None and not known.hears(source):
         raise UnavailableLanguageError("unknown_language", f"The language '{source}' cannot be heard.", known.heard)
     for target in request.target_languages:
         if target == source:

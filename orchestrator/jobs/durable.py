@@ -111,9 +111,13 @@ def enqueue_job(client: DBOSClient, session: Session, job_id: UUID, user_id: UUI
     )
 
 
-def for_user(user_id: str) -> SetEnqueueOptions:
+HEARING_PRIORITY = 10
+"""Behind speaking, which has none and goes first: else nothing were spoken before the whole file is heard."""
+
+
+def for_user(user_id: str, priority: int | None = None) -> SetEnqueueOptions:
     """Options under which a workflow enqueues its children: without the key they would wait for ever."""
-    return SetEnqueueOptions(queue_partition_key=user_id)
+    return SetEnqueueOptions(queue_partition_key=user_id, priority=priority)
 
 
 async def register_queues(*, jobs_per_worker: int, chunks_per_worker: int) -> None:

@@ -57,6 +57,7 @@ async def begin(job_id: str) -> dict[str, Any]:
 
     async def work(session: AsyncSession) -> Job:
         await progress.start(session, UUID(job_id))
+        await progress.record(session, UUID(job_id), stage="extracting", counts={"extracting": [0, 1]})
         return await rows.job(session, job_id)
 
     job = await patiently(current().engine, work)
@@ -102,21 +103,23 @@ async def listen(job_id: str) -> int:
     windows = cut_windows(speech, probability, samples / SPEECH_RATE)
 
     async def store(session: AsyncSession) -> None:
-        if windows:
-            values = [_window_row(job_id, window, speech) for window in windows]
+        values = [_window_row(job_id, window, speech) for window in windows]
+        if values:
             await session.execute(insert(HeardWindow).on_conflict_do_nothing(), values)
-        else:
-            await progress.warn(
-                session, UUID(job_id), "no_speech", "Nobody speaks in this file: its sound is kept as it is."
-            )
         await advance(session, UUID(job_id), "transcribing")
 
     await patiently(current().engine, store)
     return len(windows)
 
 
+async def note_silence(job_id: str) -> None:
+    """Tell the user that nothing is said: voice activity found nothing, or Whisper no words in what it found."""
+    message = "Nobody speaks in this file: its sound is kept as it is."
+    await patiently(current().engine, lambda session: progress.warn(session, UUID(job_id), "no_speech", message))
+
+
 async def detect(job_id: str) -> str:
-    """The language most of the file is in, heard in up to three windows spread over it."""
+    """The language most of the file is in, heard in up to three windows spread over it; "" where none has words."""
 
     async def read(session: AsyncSession) -> Sequence[HeardWindow]:
         return await rows.windows(session, job_id)
@@ -126,11 +129,12 @@ async def detect(job_id: str) -> str:
     heard = await asyncio.gather(*(_hear(job_id, window, None) for window in probes.values()))
     votes: defaultdict[str, float] = defaultdict(float)
     for each in heard:
-        votes[each.language] += each.language_probability
-    language = max(votes, key=lambda code: (votes[code], code))
+        if each.words:
+            votes[each.language] += each.language_probability
+    language = max(votes, key=lambda code: (votes[code], code), default="")
 
     async def store(session: AsyncSession) -> None:
-        await session.execute(update(Job).where(Job.id == UUID(job_id)).values(detected_language=language))
+        await session.execute(update(Job).where(Job.id == UUID(job_id)).values(detected_language=language or None))
         for window, result in zip(probes.values(), heard, strict=True):
             if _trusted(window, result) or result.language == language:
                 await _store_heard(session, job_id, window, result)
@@ -151,7 +155,7 @@ async def transcribe_window(job_id: str, index: int) -> None:
         return
     heard = await _hear(job_id, window, job.source_language)
     file_language = job.source_language or job.detected_language
-    if heard.language != file_language and not _trusted(window, heard):
+    if file_language and heard.language != file_language and not _trusted(window, heard):
         heard = await _hear(job_id, window, file_language)
 
     async def store(session: AsyncSession) -> None:
@@ -230,7 +234,11 @@ async def _store_heard(session: AsyncSession, job_id: str, window: HeardWindow, 
     ]
     await session.execute(
         update(HeardWindow)
-        .where(HeardWindow.job_id == UUID(job_id), HeardWindow.index == window.index)
+        .where(
+            HeardWindow.job_id == UUID(job_id),
+            HeardWindow.index == window.index,
+            HeardWindow.words.is_(None),  # the first answer holds: segments may be cut from it already
+        )
         .values(language=heard.language, language_probability=heard.language_probability, words=words)
     )
 

@@ -44,6 +44,8 @@ class Job(Base):
     detected_language: Mapped[str | None]
     target_languages: Mapped[list[str]] = mapped_column(ARRAY(Text))
     options: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
+    voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict)
+    """The voice chosen for each target language when the work began."""
     status: Mapped[str] = mapped_column(default="pending")
     stage: Mapped[str | None]
     progress: Mapped[int] = mapped_column(default=0)

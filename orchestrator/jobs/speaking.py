@@ -15,7 +15,7 @@ from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.capabilities import Capabilities, Voice
+from orchestrator.capabilities import Capabilities, Voice, base
 from orchestrator.database import patiently
 from orchestrator.dubbing.fit import Candidate, Fit, Slot, choose, fit, slot_of
 from orchestrator.dubbing.mix import RATE, resample
@@ -50,20 +50,26 @@ class NoVoiceError(OctaviaError):
 
 
 async def check_route(job_id: str, source: str, target: str) -> None:
-    """Refuse a job nobody can translate or speak before its work begins; warn about stand-ins and same languages."""
+    """Refuse a job nobody can translate or speak before its work begins; warn about stand-ins and same languages.
+
+    The voice is chosen here for the whole job: one that is installed meanwhile does not take over in the middle.
+    """
     capabilities = await current().models.capabilities_patiently()
 
     async def work(session: AsyncSession) -> None:
         job = await rows.job(session, job_id)
         for code, message in _remarks(job, source, target, capabilities):
             await progress.warn(session, job.id, code, message)
+        if job.kind in DUBBED and base(source) != base(target):
+            voice = {target: _voice(job, target, capabilities).name}
+            await session.execute(update(Job).where(Job.id == job.id).values(voices=Job.voices.concat(voice)))
 
     await patiently(current().engine, work)
 
 
 def _remarks(job: Job, source: str, target: str, capabilities: Capabilities) -> list[tuple[str, str]]:
     """What to tell the user of this pair, as (code, message). Raises NoTranslationError, NoVoiceError."""
-    if source == target:
+    if base(source) == base(target):
         return [("same_language", f"The file is already in '{target}': its own sound is kept.")]
     route = capabilities.route(source, target)
     if not route:
@@ -79,7 +85,7 @@ def _remarks(job: Job, source: str, target: str, capabilities: Capabilities) -> 
         )
     if job.kind in DUBBED:
         voice = _voice(job, target, capabilities)
-        if voice.language != target:
+        if base(voice.language) != base(target):
             remarks.append(
                 (
                     "stand_in_voice",
@@ -155,7 +161,7 @@ async def _translations(
     segments: Sequence[SegmentRow], source: str, target: str, count: int
 ) -> list[list[Hypothesis]] | None:
     """The n-best of each segment; None where no model leads from source to target."""
-    if source == target:
+    if base(source) == base(target):
         return [[Hypothesis(segment.text, 0.0)] for segment in segments]
     if not (await current().models.capabilities_patiently()).route(source, target):
         return None
@@ -177,7 +183,8 @@ def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> 
 def _is_spoken(job: Job, segment: SegmentRow, rendition: Rendition) -> bool:
     """A file already in the target language keeps its own sound; what nothing translates is not spoken."""
     file_language = job.source_language or job.detected_language
-    return file_language != rendition.language and bool(rendition.candidates) and rendition.audio_key is None
+    own = file_language is not None and base(file_language) == base(rendition.language)
+    return not own and bool(rendition.candidates) and rendition.audio_key is None
 
 
 async def _speak(job_id: str, segment: SegmentRow, rendition: Rendition, voice: Voice) -> dict[str, Any]:
@@ -224,7 +231,7 @@ async def _measured(candidate: tuple[str, float], language: str, voice: Voice) -
 
 
 def _voice(job: Job, language: str, capabilities: Capabilities) -> Voice:
-    name = job.options.get("voice")
+    name = job.voices.get(language) or job.options.get("voice")
     voice = capabilities.voice_for(language, name)
     if voice is None:
         raise NoVoiceError(language, name)

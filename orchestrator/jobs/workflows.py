@@ -44,6 +44,7 @@ begin = _step("begin", hearing.begin)
 extract = _step("extract", hearing.extract)
 listen = _step("listen", hearing.listen)
 detect = _step("detect", hearing.detect)
+note_silence = _step("note_silence", hearing.note_silence)
 transcribe_window = _step("transcribe", hearing.transcribe_window)
 close_passages = _step("segment", hearing.close_passages)
 check_route = _step("check_route", speaking.check_route)
@@ -96,8 +97,12 @@ async def _produce(job_id: str) -> list[dict[str, Any]]:
     if windows:
         source = brief["source"] or await detect(job_id)
         for target in brief["targets"]:
-            await check_route(job_id, source, target)
-        await _hear_and_speak(job_id, brief, windows)
+            if source:
+                await check_route(job_id, source, target)
+        if not await _hear_and_speak(job_id, brief, windows):
+            await note_silence(job_id)
+    else:
+        await note_silence(job_id)
     for target in brief["targets"]:
         await place(job_id, target)
     artifacts = await write_subtitles(job_id)
@@ -106,9 +111,12 @@ async def _produce(job_id: str) -> list[dict[str, Any]]:
     return cast(list[dict[str, Any]], artifacts)
 
 
-async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> None:
-    """All windows at once; each passage as soon as the window after it is heard, so that the stages overlap."""
-    with durable.for_user(brief["user"]):
+async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> int:
+    """All windows at once; each passage as soon as the window after it is heard, so that the stages overlap.
+
+    Returns how many segments there are.
+    """
+    with durable.for_user(brief["user"], durable.HEARING_PRIORITY):
         heard = await asyncio.gather(
             *(DBOS.enqueue_workflow_async(durable.CHUNKS_QUEUE, hear, job_id, window) for window in range(windows))
         )
@@ -126,6 +134,7 @@ async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> None:
                     )
     for handle in spoken:
         await handle.get_result(polling_interval_sec=POLL_S)
+    return done["segments"]
 
 
 async def _end(name: str, outcome: Step, *arguments: Any) -> None:

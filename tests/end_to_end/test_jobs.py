@@ -231,13 +231,10 @@ def test_a_pair_nothing_translates_is_refused_with_the_pairs_there_are(system: S
         system.ask(work)
 
 
-def test_a_pair_nothing_translates_fails_the_job_when_the_language_was_only_detected(
-    system: System, tmp_path: Path
-) -> None:
-    """With the starter set nothing leads out of German; English speech forced to be heard as German stands for it."""
-
-    async def work(client: Client) -> dict[str, Any]:
-        return await run_job(client, SAMPLE, kind="subtitles", target_languages=["fr"])
+def test_a_language_nothing_leads_to_is_refused_before_any_work(system: System) -> None:
+    async def work(client: Client) -> None:
+        media = await client.upload(SAMPLE)
+        await client.start({"media_id": media["id"], "kind": "subtitles", "target_languages": ["fr"]})
 
     with pytest.raises(ApiError, match="fr"):
         system.ask(work)

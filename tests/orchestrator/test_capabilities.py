@@ -72,3 +72,17 @@ def test_capabilities_are_read_from_the_models_configurations() -> None:
     assert capabilities.heard == {"en", "es"}
     assert capabilities.pairs == (Pair("en", "es", "CC0-1.0", True, True),)
     assert capabilities.voices[0].stand_in_for == {"*"}
+
+
+def test_a_region_falls_back_to_its_language_and_a_voice_of_another_region_beats_a_stand_in() -> None:
+    brazilian = Capabilities(
+        frozenset({"en", "pt"}),
+        (pair("en", "pt"),),
+        (voice("en-joe", "en", frozenset({"*"})), voice("pt-BR-ana", "pt-BR")),
+    )
+    assert brazilian.hears("en-GB")
+    assert brazilian.route("en-US", "pt-BR") == (pair("en", "pt"),)
+    assert brazilian.route("en-US", "en-GB") == ()
+    portuguese = brazilian.voice_for("pt")
+    assert portuguese is not None
+    assert portuguese.name == "pt-BR-ana"

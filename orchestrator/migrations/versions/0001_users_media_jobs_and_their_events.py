@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("detected_language", sa.String(), nullable=True),
         sa.Column("target_languages", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("options", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("voices", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("stage", sa.String(), nullable=True),
         sa.Column("progress", sa.Integer(), nullable=False),
