@@ -59,6 +59,7 @@ class VitsVoice:
         self.sample_rate = int(config.audio.sample_rate)
         self.hop = int(np.prod(config.model_args.upsample_rates_decoder))
         self.tokens = lru_cache(maxsize=4096)(self._tokens)
+        self.encoded = lru_cache(maxsize=64)(self._encoded)  # asked for its length first, then spoken
 
     def _prepare(self) -> None:
         """Inference mode, weight norm folded into the weights, training-only parts dropped."""
@@ -75,18 +76,24 @@ class VitsVoice:
     @torch.inference_mode()
     def plan(self, tokens: tuple[int, ...], speed: float, seed: int) -> Plan:
         """Durations and noise of tokens at a real speed relative to the voice's own: a function of its arguments."""
+        mean, log_scale, widths = self.encoded(tokens, seed)
+        frames = frames_at_speed(widths, speed)
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(1, mean.shape[1], int(frames.sum()), generator=generator)
+        return Plan(frames, mean, log_scale, noise * self._net.inference_noise_scale)
+
+    @torch.inference_mode()
+    def _encoded(self, tokens: tuple[int, ...], seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Mean and log-scale [1, channels, t] of the latents and the unrounded frames [t] of each token."""
         net = self._net
-        torch.manual_seed(seed)
+        torch.manual_seed(seed)  # the duration predictor draws from torch's global generator
         x = torch.tensor([tokens], dtype=torch.long)
         x, mean, log_scale, mask = net.text_encoder(x, torch.tensor([len(tokens)]), lang_emb=None)
         if net.args.use_sdp:
             log_width = net.duration_predictor(x, mask, g=None, reverse=True, noise_scale=net.inference_noise_scale_dp)
         else:
             log_width = net.duration_predictor(x, mask, g=None)
-        frames = frames_at_speed(torch.exp(log_width)[0, 0] * net.length_scale, speed)
-        total = int(frames.sum())
-        noise = torch.randn(1, mean.shape[1], total) * net.inference_noise_scale
-        return Plan(frames, mean, log_scale, noise)
+        return mean, log_scale, torch.exp(log_width)[0, 0] * net.length_scale
 
     @torch.inference_mode()
     def speak(self, plan: Plan) -> Samples:
