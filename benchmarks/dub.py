@@ -110,35 +110,37 @@ def peak_memory(parent: psutil.Process) -> dict[str, int]:
 
 async def measure(runs: int, scratch: Path) -> dict[str, Any]:
     settings = get_settings()
-    async with up(settings, private=True, say=lambda part: console.print(f"[dim]{part} …[/dim]")) as address:
-        state = json.loads((settings.data_dir / "up.json").read_text())
-        async with Client(address.api_url, address.token) as client, Inference(state["model_address"]) as models:
-            video = await build(models, RESULTS / "minute.mp4")
-            naive = NaiveProcess(starter_weights())
-            try:
-                figures: dict[str, list[Any]] = {"octavia": [], "naive": []}
-                for run in range(runs + 1):  # the first run of each warms up and is not counted
-                    mine = await ours(client, video, scratch)
-                    theirs = await asyncio.to_thread(naive.dub, video, scratch / f"naive{run}")
-                    console.print(f"run {run}: octavia {mine['total']:.2f} s, naive {theirs['total']:.2f} s")
-                    if run:
-                        figures["octavia"].append(mine)
-                        figures["naive"].append(theirs)
-            finally:
-                naive.close()
-            job = figures["octavia"][-1]["job"]
-            segments = await client.segments(job)
-            engine = make_engine(state["database_url"])
-            async with engine.connect() as connection:
-                steps = [dict(row._mapping) for row in await connection.execute(STEPS, {"job": job})]
-            await engine.dispose()
-            return {
-                **figures,
-                "steps": steps,
-                "segments": segments,
-                "onset_errors": onset_errors(scratch / "octavia.mp4", segments),
-                "memory": peak_memory(psutil.Process()),
-            }
+    async with (
+        up(settings, private=True, say=lambda part: console.print(f"[dim]{part} …[/dim]")) as address,
+        Client(address.api_url, address.token) as client,
+        Inference(address.model_address) as models,
+    ):
+        video = await build(models, RESULTS / "minute.mp4")
+        naive = NaiveProcess(starter_weights())
+        try:
+            figures: dict[str, list[Any]] = {"octavia": [], "naive": []}
+            for run in range(runs + 1):  # the first run of each warms up and is not counted
+                mine = await ours(client, video, scratch)
+                theirs = await asyncio.to_thread(naive.dub, video, scratch / f"naive{run}")
+                console.print(f"run {run}: octavia {mine['total']:.2f} s, naive {theirs['total']:.2f} s")
+                if run:
+                    figures["octavia"].append(mine)
+                    figures["naive"].append(theirs)
+        finally:
+            naive.close()
+        job = figures["octavia"][-1]["job"]
+        segments = await client.segments(job)
+        engine = make_engine(address.database_url)
+        async with engine.connect() as connection:
+            steps = [dict(row._mapping) for row in await connection.execute(STEPS, {"job": job})]
+        await engine.dispose()
+        return {
+            **figures,
+            "steps": steps,
+            "segments": segments,
+            "onset_errors": onset_errors(scratch / "octavia.mp4", segments),
+            "memory": peak_memory(psutil.Process()),
+        }
 
 
 def onset_errors(dub: Path, segments: list[dict[str, Any]]) -> list[float]:

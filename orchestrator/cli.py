@@ -1,23 +1,26 @@
 """The command line: `octavia up`, `octavia dub`, `octavia subtitles`, `octavia models`, `octavia users`."""
 
 import asyncio
-import json
-import subprocess
+import os
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Never
 
+import httpx
 import typer
+from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from orchestrator.errors import OctaviaError
-from orchestrator.local import show
 from orchestrator.local.client import Client
-from orchestrator.local.up import find_running, up
+from orchestrator.local.job import Wish, perform
+from orchestrator.local.signals import run
+from orchestrator.local.system import any_system
+from orchestrator.local.up import up
 from orchestrator.logs import configure_logging
-from orchestrator.media.probe import probe
 from orchestrator.settings import get_settings
 
 app = typer.Typer(help="Octavia dubs and subtitles videos and audio.", no_args_is_help=True, add_completion=False)
@@ -49,7 +52,7 @@ def dub(
     out: OutputFolder = Path("out"),
 ) -> None:
     """Dub a video or an audio file into another language."""
-    _run(_dub(file, to, source, voice, out))
+    _run(_perform(Wish(file, out, to=to, source=source, voice=voice)))
 
 
 @app.command()
@@ -63,7 +66,7 @@ def subtitles(
     """Write subtitles for a video or an audio file."""
     if format not in ("srt", "vtt"):
         raise typer.BadParameter(f"'{format}' is not a subtitle format here: choose srt or vtt", param_hint="--format")
-    _run(_subtitles(file, format, to, source, out))
+    _run(_perform(Wish(file, out, "subtitles", to, source, suffixes=frozenset({f".{format}"}))))
 
 
 @models_app.command("list")
@@ -75,13 +78,17 @@ def models_list() -> None:
 @models_app.command("pull")
 def models_pull(
     names: Annotated[list[str] | None, typer.Argument(help="Entries of the catalogue; left out: a whole set.")] = None,
-    which: Annotated[str, typer.Option("--set", help="starter, standard, or auto.")] = "auto",
+    which: Annotated[str | None, typer.Option("--set", help="starter, standard, or auto. [OCTAVIA_WEIGHTS]")] = None,
 ) -> None:
     """Fetch, verify and convert weights."""
-    _model_plane("pull", "--set", which, *(names or []))
+    _model_plane("pull", *(("--set", which) if which else ()), *(names or []))
 
 
-@models_app.command("import-piper", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@models_app.command(
+    "import-piper",
+    add_help_option=False,  # --help goes on to the model plane, which has the options
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
 def models_import_piper(context: typer.Context) -> None:
     """Turn a Piper voice (ONNX) into a Coqui voice: VOICE.onnx [VOICE.onnx.json] --name NAME --licence LICENCE …"""
     _model_plane("import-piper", *context.args)
@@ -89,12 +96,24 @@ def models_import_piper(context: typer.Context) -> None:
 
 @users_app.command("create")
 def users_create(
-    email: Annotated[str, typer.Option(prompt=True)],
-    name: Annotated[str, typer.Option(prompt=True)],
-    password: Annotated[str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True)],
+    email: Annotated[str | None, typer.Option(help="Asked for when left out, like name and password.")] = None,
+    name: Annotated[str | None, typer.Option()] = None,
+    password: Annotated[str | None, typer.Option()] = None,
 ) -> None:
     """Create a user who can log in, in the database of OCTAVIA_DATABASE_URL or of the running `octavia up`."""
-    _run(_create_user(email, name, password))
+    from orchestrator.accounts import commands  # noqa: PLC0415  (keeps `octavia --help` free of the database)
+
+    with _told_plainly():
+        commands.database_url(get_settings())  # before anything is asked
+    email = email or typer.prompt("Email")
+    name = name or typer.prompt("Name")
+    password = password or typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+
+    async def create() -> None:
+        user = await commands.create(get_settings(), email=str(email), name=str(name), password=str(password))
+        console.print(f"Created {user.email} ({user.id}).", markup=False)
+
+    _run(create())
 
 
 def main() -> None:
@@ -102,19 +121,37 @@ def main() -> None:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run a command; known errors are told in one line, with exit code 1."""
+    """Run a command to its end, or until it is asked to stop."""
+    with _told_plainly():
+        raise SystemExit(run(work))
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Errors that are not ours to fix are told in one line, with exit code 1."""
     try:
-        asyncio.run(work)
+        yield
     except OctaviaError as error:
-        errors.print(f"[red]Error:[/red] {error.message}", soft_wrap=True)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        _fail(error.message)
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        _fail(f"The connection to Octavia's API broke ({reason}). Is it still running? Try again.")
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except ValidationError as error:
+        settings = "; ".join(f"OCTAVIA_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
+        _fail(f"The settings are not valid. {settings}")
+
+
+def _fail(message: str) -> Never:
+    errors.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True, highlight=False)
+    raise SystemExit(1) from None
 
 
 def _model_plane(*arguments: str) -> None:
-    """The model plane's own command line, in its own process: the planes share nothing but the protocol."""
-    raise SystemExit(subprocess.run([sys.executable, "-m", "serve.weights", *arguments], check=False).returncode)
+    """Become the model plane's own command line: the planes share nothing but the protocol."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "serve.weights", *arguments])  # noqa: S606
 
 
 async def _up() -> None:
@@ -128,83 +165,25 @@ async def _up() -> None:
 
 @asynccontextmanager
 async def _system() -> AsyncIterator[Client]:
-    """A client of the running `up`, or of a private one that lives as long as the command."""
-    settings = get_settings()
+    """A client of a system; the terminal shows its start and its end."""
     async with AsyncExitStack() as stack:
-        address = find_running(settings)
-        if address is None:
-            status = stack.enter_context(console.status("Starting Octavia …"))
-            address = await stack.enter_async_context(
-                up(settings, private=True, say=lambda part: status.update(f"Starting Octavia: {part} …"))
-            )
-            status.stop()
+        status = stack.enter_context(console.status("Starting Octavia …"))
+
+        def say(part: str) -> None:
+            if console.is_terminal:
+                status.update(f"Octavia: {part} …")
+                status.start()
+            else:
+                errors.print(f"{part} …", soft_wrap=True, highlight=False, markup=False)
+
+        address = await stack.enter_async_context(any_system(get_settings(), say))
+        status.stop()
         yield await stack.enter_async_context(Client(address.api_url, address.token))
 
 
-async def _dub(file: Path, to: str, source: str | None, voice: str | None, out: Path) -> None:
-    kind = "video_translation" if (await probe(file)).video else "audio_translation"
-    request: dict[str, Any] = {"kind": kind, "target_languages": [to]}
-    if voice:
-        request["options"] = {"voice": voice}
+async def _perform(wish: Wish) -> None:
     async with _system() as client:
-        await _work(client, file, request, source, out, tuple(show.BARS))
-
-
-async def _subtitles(file: Path, wanted: str, to: str | None, source: str | None, out: Path) -> None:
-    request = {"kind": "subtitles", "target_languages": [to] if to else []}
-    stages = tuple(stage for stage in show.BARS if stage not in ({"synthesizing"} | (set() if to else {"translating"})))
-    async with _system() as client:
-        await _work(client, file, request, source, out, stages, suffixes={f".{wanted}"})
-
-
-async def _work(
-    client: Client,
-    file: Path,
-    request: dict[str, Any],
-    source: str | None,
-    out: Path,
-    stages: tuple[str, ...],
-    suffixes: set[str] | None = None,
-) -> None:
-    """Upload, run the job under a bar per stage, and fetch its artifacts (of the given suffixes, if any)."""
-    with show.StageBars(console, stages) as bars:
-        size, sent = file.stat().st_size, 0
-
-        def uploaded(count: int) -> None:
-            nonlocal sent
-            sent += count
-            bars.update("uploading", sent, size, note=f"{sent / 2**20:.1f} MiB")
-
-        media = await client.upload(file, uploaded)
-        job = await client.start({**request, "media_id": media["id"], "source_language": source})
-        try:
-            async for event in client.follow(job["id"]):
-                bars.counts(event.get("counts", {}))
-        except asyncio.CancelledError:
-            await client.cancel(job["id"])
-            raise
-    job = await client.job(job["id"])
-    if job["status"] != "completed":
-        reason = job["error"] or {"code": "cancelled", "message": "The job was cancelled."}
-        raise OctaviaError(reason["code"], reason["message"], 422)
-    files = await _fetch(client, job, file.stem, out, suffixes)
-    reports = [json.loads(path.read_text()) for name, path in files.items() if name.startswith("quality")]
-    show.results(console, files, reports, job)
-
-
-async def _fetch(
-    client: Client, job: dict[str, Any], stem: str, out: Path, suffixes: set[str] | None
-) -> dict[str, Path]:
-    out.mkdir(parents=True, exist_ok=True)
-    chosen = [each["name"] for each in job["artifacts"] if suffixes is None or Path(each["name"]).suffix in suffixes]
-    return {name: await client.download(job["id"], name, out / f"{stem}.{name}") for name in chosen}
-
-
-async def _create_user(email: str, name: str, password: str) -> None:
-    from orchestrator.accounts.commands import create  # noqa: PLC0415  (keeps `octavia --help` free of the database)
-
-    user = await create(get_settings(), email=email, name=name, password=password)
-    console.print(f"Created {user.email} ({user.id}).")
+        await perform(client, console, wish)
 
 
 if __name__ == "__main__":

@@ -108,10 +108,13 @@ class Client:
             if response.is_error:
                 await response.aread()
                 raise ApiError(response)
-            with part.open("wb") as file:
-                async for chunk in response.aiter_bytes():
-                    file.write(chunk)
-        return part.rename(destination)
+            try:
+                with part.open("wb") as file:
+                    async for chunk in response.aiter_bytes():
+                        file.write(chunk)
+                return part.rename(destination)
+            finally:
+                part.unlink(missing_ok=True)
 
     async def _json(self, method: str, url: str, **options: Any) -> dict[str, Any]:
         response = await self._http.request(method, url, **options)

@@ -18,6 +18,7 @@ PARENT_PID = "OCTAVIA_PARENT_PID"
 EXECUTOR_ID = "OCTAVIA_EXECUTOR_ID"
 """A worker's name for itself, given by a supervisor that can then say on its behalf that it is gone."""
 _PR_SET_PDEATHSIG = 1
+LONGEST_PAUSE_S = 15.0
 
 
 def end_with_parent() -> None:
@@ -32,7 +33,10 @@ def end_with_parent() -> None:
 
 @dataclass
 class Child:
-    """One kept process. `died` is awaited with the dead process's environment before a new one starts."""
+    """One kept process. Its environment is what it inherits and, over that, its own (both asked at each start).
+
+    `died` is awaited with the dead process's environment before a new one starts.
+    """
 
     name: str
     command: list[str]
@@ -40,12 +44,13 @@ class Child:
     log_file: Path | None = None
     stop_timeout_s: float = 30.0
     died: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
+    inherited: Callable[[], Mapping[str, str]] = lambda: os.environ
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
     _current: Mapping[str, str] = field(default_factory=dict, init=False)
     _stopping: bool = field(default=False, init=False)
 
     async def start(self) -> None:
-        self._current = {**os.environ, **self.environment(), PARENT_PID: str(os.getpid())}
+        self._current = {**self.inherited(), **self.environment(), PARENT_PID: str(os.getpid())}
         output = self.log_file.open("ab") if self.log_file else None
         try:
             self.process = await asyncio.create_subprocess_exec(
@@ -61,7 +66,7 @@ class Child:
                 output.close()
 
     async def keep(self) -> None:
-        """Start again whenever the process ends on its own, ever more slowly while it ends at once."""
+        """Start again whenever the process ends on its own, ever more slowly while it ends at once or cannot start."""
         pause = 0.5
         while True:
             if self.process is None:
@@ -71,11 +76,31 @@ class Child:
             if self._stopping:
                 return
             log.warning("process ended, starting it again", process=self.name, code=code)
-            if self.died:
-                await self.died(self._current)
-            pause = 0.5 if time.monotonic() - started > 60 else min(pause * 2, 15.0)
+            pause = 0.5 if time.monotonic() - started > 60 else min(pause * 2, LONGEST_PAUSE_S)
+            await self._say_died()
             await asyncio.sleep(pause)
-            await self.start()
+            await self._start_again()
+
+    async def _say_died(self) -> None:
+        if self.died is None:
+            return
+        try:
+            await self.died(self._current)
+        except Exception:  # whatever it is: a process that nobody keeps would be worse
+            log.exception("the death of the process could not be told", process=self.name)
+
+    async def _start_again(self) -> None:
+        """Memory, disk or process table may be full for a while."""
+        pause = 1.0
+        while not self._stopping:
+            try:
+                await self.start()
+            except OSError:
+                log.exception("process could not be started, trying again", process=self.name)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+            else:
+                return
 
     async def stop(self) -> None:
         """SIGTERM, and SIGKILL to its whole session when it has not ended in time."""

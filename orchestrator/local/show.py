@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 BARS = {
@@ -16,6 +17,9 @@ BARS = {
     "synthesizing": "Speaking",
     "merging": "Merging",
 }
+
+NOTES = {"uploading": "{mib:.1f} MiB", "extracting": "", "merging": "{share:.0%}"}
+"""What stands beside a bar; for the other stages how many of how many."""
 
 
 class StageBars:
@@ -42,7 +46,7 @@ class StageBars:
     ) -> None:
         self._progress.stop()
 
-    def update(self, stage: str, done: float, total: float, note: str | None = None) -> None:
+    def update(self, stage: str, done: float, total: float) -> None:
         bar = self._bars.get(stage)
         if bar is None or not total:
             return
@@ -51,7 +55,14 @@ class StageBars:
             return
         if not task.started:
             self._progress.start_task(bar)
-        self._progress.update(bar, completed=done, total=total, note=note or f"{done:g} / {total:g}")
+        note = NOTES.get(stage, "{done:g} / {total:g}")
+        note = note.format(done=done, total=total, share=done / total, mib=done / 2**20)
+        self._progress.update(bar, completed=done, total=total, note=note)
+
+    def begin(self, stage: str) -> None:
+        """The stage is under way, and how far is not known yet."""
+        if stage in self._bars:
+            self._progress.start_task(self._bars[stage])
 
     def counts(self, counts: Mapping[str, list[float]]) -> None:
         for stage, (done, total) in counts.items():
@@ -62,13 +73,13 @@ def results(console: Console, files: Mapping[str, Path], reports: list[dict[str,
     """The paths of the results, the figures of the quality report, and every warning in plain words."""
     console.print("[bold]Results[/bold]")
     for name, path in files.items():
-        console.print(f"  {name:<22} {path}", soft_wrap=True, highlight=False)
+        console.print(f"  {name:<22} {path}", soft_wrap=True, highlight=False, markup=False)
     for report in reports:
         console.print(f"[bold]Measured[/bold] (dub into {report['language']})")
         for name, value in figures(report):
             console.print(f"  {name:<22} {value}", highlight=False)
     for warning in job["warnings"]:
-        console.print(f"[yellow]Note:[/yellow] {warning['message']}", soft_wrap=True)
+        console.print(f"[yellow]Note:[/yellow] {escape(warning['message'])}", soft_wrap=True)
 
 
 def figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:

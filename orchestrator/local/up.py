@@ -1,20 +1,19 @@
 """Everything on one machine: database, model plane, API and worker, started together and stopped cleanly."""
 
 import asyncio
-import json
 import os
 import secrets
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psycopg
 import sqlalchemy as sa
 import structlog
-from filelock import FileLock, Timeout
 from uuid_utils.compat import uuid7
 
 from orchestrator import migrations
@@ -23,7 +22,9 @@ from orchestrator.accounts.tokens import local_token
 from orchestrator.database import EmbeddedPostgres, make_engine, sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import Inference
+from orchestrator.local import tools
 from orchestrator.local.processes import EXECUTOR_ID, Child
+from orchestrator.local.state import Address, owned, published, token_file, write_private
 from orchestrator.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -31,13 +32,13 @@ log = structlog.get_logger(__name__)
 LOCAL_EMAIL = "local@localhost"
 START_TIMEOUT_S = 600.0
 """Weights may have to be fetched and converted first."""
+MODELS_STOP_S = 140.0
+"""The model plane lets running requests end, which takes it up to 130 s."""
 
+CONTROL_PLANE_SECRETS = ("PG", "AWS_", "AZURE_", "GOOGLE_")
+"""What PostgreSQL's and the object stores' clients read."""
 
-class AlreadyUpError(OctaviaError):
-    def __init__(self, data_dir: Path) -> None:
-        super().__init__(
-            "already_up", f"Another `octavia up` runs on {data_dir}. Stop it, or set OCTAVIA_DATA_DIR.", 409
-        )
+Stop = Callable[[], Awaitable[None]]
 
 
 class StartError(OctaviaError):
@@ -46,85 +47,103 @@ class StartError(OctaviaError):
         super().__init__("start_failed", f"{what}.{where}", 503)
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a running system answers, and the local user's token."""
-
-    api_url: str
-    token: str
-
-
-def find_running(settings: Settings) -> Address | None:
-    """The `up` that runs on this data folder, if one does and answers."""
-    try:
-        state = json.loads(_state_file(settings).read_text())
-        token = token_file(settings).read_text().strip()
-        httpx.get(f"{state['api_url']}/readyz", timeout=2).raise_for_status()
-    except (OSError, ValueError, KeyError, httpx.HTTPError):
-        return None
-    return Address(state["api_url"], token)
-
-
-def token_file(settings: Settings) -> Path:
-    """The file with the local user's token; only the owner can read it."""
-    return settings.data_dir / "token"
-
-
 @asynccontextmanager
 async def up(
     settings: Settings, *, private: bool = False, say: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[Address]:
-    """Run the whole system while the context lasts. A private one takes free ports and writes its logs to files.
+    """Run the whole system while the context lasts. A private one takes free ports, writes its logs to files, and is
+    not found by others.
 
-    Raises AlreadyUpError when another runs on the same data folder, StartError when a part does not come up.
+    Raises AlreadyUpError when another runs on the same data folder, StartError when a part does not come up,
+    MissingToolsError.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(settings.data_dir / "up.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise AlreadyUpError(settings.data_dir) from None
+    environment = _ports(settings, private)
+    own_models = "OCTAVIA_SERVE_GRPC_PORT" in environment
+    tools.require({**tools.CONTROL_PLANE, **(tools.MODEL_PLANE if own_models else {})})
     async with AsyncExitStack() as stack:
-        stack.callback(lock.release)
+        stack.enter_context(owned(settings))
         logs = settings.data_dir / "logs" if private else None
         if logs:
             logs.mkdir(exist_ok=True)
-        environment = _ports(settings, private)
-        if settings.database_url is None:
-            say("database")
-            postgres = EmbeddedPostgres(settings.data_dir / "postgres")
-            url = await asyncio.to_thread(postgres.start)
-            stack.push_async_callback(asyncio.to_thread, postgres.stop)
-        else:
-            url = settings.database_url
+        children = [_models(environment, logs)] if own_models else []
+        database = Database(settings)
+        stack.push_async_callback(_together, database.stop, *(child.stop for child in children))
+        say("database")
+        for child in children:  # they take the longest to come up
+            await child.start()
+        url = await database.start()
         environment["OCTAVIA_DATABASE_URL"] = url
-        await asyncio.to_thread(migrations.upgrade, url)
         await _local_user(settings, url)
 
         say("models, API and worker")
-        children = _children(environment, url, logs, settings)
-        for child in children:
+        others = [_worker(environment, url, logs, settings), _api(environment, logs)]
+        # A private system's job has ended or is given up: its models need not wait for the worker.
+        early = [child.stop for child in (*children, *others)] if private else [child.stop for child in others]
+        stack.push_async_callback(_together, *early)
+        for child in others:
             await child.start()
-            stack.push_async_callback(child.stop)
-        api_url = f"http://{environment['OCTAVIA_API_HOST']}:{environment['OCTAVIA_API_PORT']}"
+        children += others
+        api_url = f"http://{_reachable(settings.api_host)}:{environment['OCTAVIA_API_PORT']}"
         await _until_ready(api_url, environment["OCTAVIA_MODEL_ADDRESS"], children, logs)
         keepers = [asyncio.create_task(child.keep(), name=child.name) for child in children]
         stack.callback(lambda: [keeper.cancel() for keeper in keepers])
 
-        state = {
-            "api_url": api_url,
-            "model_address": environment["OCTAVIA_MODEL_ADDRESS"],
-            "database_url": url,
-            "pid": os.getpid(),
-        }
-        _state_file(settings).write_text(json.dumps(state))
-        stack.callback(_state_file(settings).unlink, missing_ok=True)
-        yield Address(api_url, token_file(settings).read_text().strip())
-        say("stopping")
+        token = token_file(settings).read_text().strip()
+        address = Address(api_url, environment["OCTAVIA_MODEL_ADDRESS"], token, url)
+        if not private:
+            stack.enter_context(published(settings, address))
+        try:
+            yield address
+        finally:
+            say("stopping")
 
 
-def _state_file(settings: Settings) -> Path:
-    return settings.data_dir / "up.json"
+async def _together(*stops: Stop) -> None:
+    """Stop several parts at once; the failure of one keeps no other from stopping."""
+    outcomes = await asyncio.gather(*(stop() for stop in stops), return_exceptions=True)
+    for error in outcomes:
+        if isinstance(error, BaseException):
+            log.error("a part did not stop cleanly", error=repr(error))
+
+
+class Database:
+    """The settings' database, or one of our own. Stopping waits for a start that is still under way."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.database_url
+        self._own = None if settings.database_url else EmbeddedPostgres(settings.data_dir / "postgres")
+        self._log = settings.data_dir / "postgres" / "log"
+        self._starting: asyncio.Task[str] | None = None
+
+    async def start(self) -> str:
+        """Its URL, with our tables in it. Raises StartError."""
+        self._starting = asyncio.create_task(asyncio.to_thread(self._start))
+        try:
+            return await asyncio.shield(self._starting)
+        except (sa.exc.SQLAlchemyError, psycopg.Error, subprocess.SubprocessError) as error:
+            if self._own:
+                raise StartError(f"PostgreSQL did not start ({type(error).__name__})", self._log) from error
+            reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+            raise StartError(f"The database of OCTAVIA_DATABASE_URL cannot be used: {reason}", None) from error
+
+    async def stop(self) -> None:
+        if self._starting:
+            await asyncio.wait([self._starting])
+        if self._own:
+            await asyncio.to_thread(self._own.stop)
+
+    def _start(self) -> str:
+        url = self._own.start() if self._own else self._url
+        if url is None:
+            raise RuntimeError("neither a database of our own nor one of the settings")
+        migrations.upgrade(url)
+        return url
+
+
+def _reachable(host: str) -> str:
+    """The host to call for an API that listens on `host`, as it stands in a URL."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
 
 
 def _ports(settings: Settings, private: bool) -> dict[str, str]:
@@ -161,34 +180,43 @@ async def _local_user(settings: Settings, url: str) -> None:
             token = local_token(settings, user.id)
     finally:
         await engine.dispose()
-    path = token_file(settings)
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
+    write_private(token_file(settings), token + "\n")
 
 
-def _children(environment: Mapping[str, str], url: str, logs: Path | None, settings: Settings) -> list[Child]:
-    def log_of(name: str) -> Path | None:
-        return logs / f"{name}.log" if logs else None
+def _child(name: str, module: str, logs: Path | None, environment: Callable[[], Mapping[str, str]]) -> Child:
+    return Child(name, [sys.executable, "-m", module], environment, logs / f"{name}.log" if logs else None)
 
-    def python(module: str) -> list[str]:
-        return [sys.executable, "-m", module]
 
-    children = [
-        Child(
-            "worker",
-            python("orchestrator.jobs.worker"),
-            lambda: {**environment, EXECUTOR_ID: f"{socket.gethostname()}-{uuid7()}"},
-            log_of("worker"),
-            stop_timeout_s=settings.drain_s + 15,
-            died=_say_goodbye(url),
-        ),
-        Child("api", python("orchestrator.app"), lambda: environment, log_of("api")),
-    ]
-    if "OCTAVIA_SERVE_GRPC_PORT" in environment:
-        children.insert(0, Child("models", python("serve"), lambda: environment, log_of("models")))
-    return children
+def _worker(environment: Mapping[str, str], url: str, logs: Path | None, settings: Settings) -> Child:
+    name = socket.gethostname()
+    child = _child(
+        "worker", "orchestrator.jobs.worker", logs, lambda: {**environment, EXECUTOR_ID: f"{name}-{uuid7()}"}
+    )
+    child.stop_timeout_s = settings.drain_s + 15
+    child.died = _say_goodbye(url)
+    return child
+
+
+def _api(environment: Mapping[str, str], logs: Path | None) -> Child:
+    return _child("api", "orchestrator.app", logs, lambda: environment)
+
+
+def _models(environment: Mapping[str, str], logs: Path | None) -> Child:
+    own = {name: value for name, value in environment.items() if name.startswith("OCTAVIA_SERVE_")}
+    child = _child("models", "serve", logs, lambda: own)
+    child.inherited = _environment_of_models
+    child.stop_timeout_s = MODELS_STOP_S
+    return child
+
+
+def _environment_of_models() -> dict[str, str]:
+    """Ours without what is only the control plane's: its settings, and the secrets of its database and storage."""
+    ours = {f"OCTAVIA_{name.upper()}" for name in Settings.model_fields}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() not in ours and not name.startswith(CONTROL_PLANE_SECRETS)
+    }
 
 
 def _say_goodbye(url: str) -> Callable[[Mapping[str, str]], Awaitable[None]]:
@@ -210,7 +238,7 @@ def _say_goodbye(url: str) -> Callable[[Mapping[str, str]], Awaitable[None]]:
 
 async def _until_ready(api_url: str, model_address: str, children: list[Child], logs: Path | None) -> None:
     async def answers() -> bool:
-        async with httpx.AsyncClient() as client, Inference(model_address) as models:
+        async with httpx.AsyncClient(trust_env=False) as client, Inference(model_address) as models:
             try:
                 response = await client.get(f"{api_url}/readyz", timeout=2)
             except httpx.HTTPError:

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+import pytest
 
 from orchestrator.local.processes import Child
+from orchestrator.local.up import _models, _reachable
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 STUBBORN = [
@@ -76,6 +78,78 @@ def test_a_process_that_ignores_the_request_to_stop_is_killed(tmp_path: Path) ->
         assert child.process.returncode == -signal.SIGKILL
 
     asyncio.run(scenario())
+
+
+def test_a_process_that_cannot_be_started_again_at_once_is_tried_again(tmp_path: Path) -> None:
+    program = tmp_path / "sleeper"
+    program.symlink_to("/bin/sleep")
+
+    async def scenario() -> None:
+        async def died(_: Mapping[str, str]) -> None:
+            program.unlink()
+            raise ValueError("the one who is told fails too")
+
+        child = Child("sleeper", [str(program), "600"], dict, died=died)
+        await child.start()
+        keeper = asyncio.create_task(child.keep())
+        assert child.process is not None
+        first = child.process.pid
+        child.process.kill()
+        await until(lambda: not program.exists())
+        await asyncio.sleep(1.5)  # at least one attempt fails
+        program.symlink_to("/bin/sleep")
+        await until(lambda: child.process is not None and child.process.pid != first)
+        await child.stop()
+        await asyncio.wait_for(keeper, 10)
+
+    asyncio.run(scenario())
+
+
+def test_a_process_inherits_what_it_is_given_and_its_own_variables_win(tmp_path: Path) -> None:
+    output = tmp_path / "environment"
+    program = "import os; print(os.environ.get('A'), os.environ.get('B'), 'HOME' in os.environ)"
+
+    async def scenario() -> None:
+        child = Child(
+            "shown",
+            [sys.executable, "-c", program],
+            lambda: {"A": "own"},
+            log_file=output,
+            inherited=lambda: {"A": "inherited", "B": "kept"},
+        )
+        await child.start()
+        assert child.process is not None
+        await child.process.wait()
+
+    asyncio.run(scenario())
+    assert output.read_text() == "own kept False\n"
+
+
+def test_the_model_plane_gets_no_secret_of_the_control_plane(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {
+        "OCTAVIA_DATABASE_URL",
+        "OCTAVIA_JWT_SECRET",
+        "OCTAVIA_STORAGE_URL",
+        "PGPASSWORD",
+        "AWS_SECRET_ACCESS_KEY",
+    }
+    needed = {"OCTAVIA_WEIGHTS", "OCTAVIA_MODEL_REPO", "HF_HOME", "https_proxy", "PATH"}
+    for name in secrets | needed:
+        monkeypatch.setenv(name, "x")
+    address = {"OCTAVIA_SERVE_GRPC_PORT": "1", "OCTAVIA_DATABASE_URL": "postgresql://", "OCTAVIA_DATA_DIR": "/"}
+    child = _models(address, None)
+    given = {**child.inherited(), **child.environment()}
+    assert needed | {"OCTAVIA_SERVE_GRPC_PORT"} <= given.keys()
+    assert not given.keys() & (secrets | {"OCTAVIA_DATA_DIR"})
+    assert child.stop_timeout_s >= 130
+
+
+@pytest.mark.parametrize(
+    ("listening", "called"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("box", "box")],  # noqa: S104
+)
+def test_an_api_that_listens_everywhere_is_called_on_this_machine(listening: str, called: str) -> None:
+    assert _reachable(listening) == called
 
 
 def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
