@@ -5,8 +5,8 @@ A decision is taken only when no later word can change it, so the result does no
 1. A sentence ends at its punctuation (see `sentences`), at a pause over 0.8 s, or where the language changes.
 2. A sentence that grows over `LONGEST_S` or `LONGEST_TEXT` is cut at the best place so far: clause punctuation and
    long pauses count, the earliest part is left out.
-3. A passage closes at a sentence's end with a pause of `PASSAGE_PAUSE_S` (`JOIN_PAUSE_S` where it is very short),
-   or once it lasts `PASSAGE_S`.
+3. A passage of `SHORTEST_PASSAGE_S` or more closes at a sentence's end with a pause of `PASSAGE_PAUSE_S`; a shorter
+   one at a pause of `PARTING_PAUSE_S`; any once it lasts `PASSAGE_S`.
 4. Inside a closed passage a very short sentence joins its neighbour when the pause between is under `JOIN_PAUSE_S`.
 """
 
@@ -21,6 +21,9 @@ LONGEST_S = 12.0
 LONGEST_TEXT = 200
 PASSAGE_PAUSE_S = 0.3
 PASSAGE_S = 15.0
+SHORTEST_PASSAGE_S = 4.0
+PARTING_PAUSE_S = 1.5
+"""A pause this long ends a passage however short it is; others wait until it is worth a task of its own."""
 JOIN_PAUSE_S = 0.6
 SHORT_S = 1.0
 SHORT_WORDS = 2
@@ -76,9 +79,9 @@ def _pause_after(words: Sequence[Word], at: int, heard_until: float, final: bool
 
 
 def _passage_ends(sentences: Sequence[Sequence[Word]], pause: float) -> bool:
-    words = [word for sentence in sentences for word in sentence]
-    enough = JOIN_PAUSE_S if _is_short(words) else PASSAGE_PAUSE_S
-    return pause >= enough or words[-1].end - words[0].start >= PASSAGE_S
+    seconds = sentences[-1][-1].end - sentences[0][0].start
+    enough = PASSAGE_PAUSE_S if seconds >= SHORTEST_PASSAGE_S else PARTING_PAUSE_S
+    return pause >= enough or seconds >= PASSAGE_S
 
 
 def _is_long(words: Sequence[Word]) -> bool:

@@ -50,11 +50,19 @@ def test_nothing_heard_closes_nothing() -> None:
 
 
 def test_a_passage_closes_at_a_sentence_with_a_pause() -> None:
-    heard = words("We went to the house. It was a large one. Then we left the house again.", {"one.": 0.4})
+    heard = words("We went to the house. It was a large one by the sea. Then we left it again.", {"sea.": 0.4})
     assert texts(all_at_once(heard)) == [
-        ["We went to the house.", "It was a large one."],
-        ["Then we left the house again."],
+        ["We went to the house.", "It was a large one by the sea."],
+        ["Then we left it again."],
     ]
+
+
+@pytest.mark.parametrize(("pause", "count"), [(0.4, 1), (1.4, 1), (1.6, 2)])
+def test_a_passage_too_short_for_a_task_of_its_own_takes_what_follows_unless_far_apart(
+    pause: float, count: int
+) -> None:
+    heard = words("We went to the house. It was a large one.", {"house.": pause})
+    assert len(all_at_once(heard)) == count
 
 
 def test_segments_carry_the_times_and_words_they_were_made_of() -> None:
@@ -64,11 +72,11 @@ def test_segments_carry_the_times_and_words_they_were_made_of() -> None:
 
 
 def test_a_sentence_that_goes_on_in_the_next_window_stays_open() -> None:
-    heard = words("We went to the house. It was a very", {"house.": 0.5})
+    heard = words("We went to the house. It was a very", {"house.": 1.6})
     passages, rest = close(heard, heard[-1].end + 0.4, final=False)
     assert texts(passages) == [["We went to the house."]]
     assert rest == heard[5:]
-    passages, rest = close([*rest, *words("large one.", start=4.2)], 8.0, final=True)
+    passages, rest = close([*rest, *words("large one.", start=5.3)], 9.0, final=True)
     assert texts(passages) == [["It was a very large one."]]
     assert rest == []
 
@@ -76,12 +84,12 @@ def test_a_sentence_that_goes_on_in_the_next_window_stays_open() -> None:
 def test_a_full_stop_at_a_windows_edge_waits_for_what_follows() -> None:
     heard = words("It was owned by Mr.")
     assert close(heard, heard[-1].end + 0.5, final=False) == ([], heard)
-    assert len(close(heard, heard[-1].end + 0.9, final=False)[0]) == 1
+    assert len(close(heard, heard[-1].end + 1.6, final=False)[0]) == 1
 
 
 def test_a_long_pause_parts_where_no_punctuation_does() -> None:
     heard = words("so this is what we saw and then it went away", {"saw": 0.9})
-    assert texts(all_at_once(heard)) == [["so this is what we saw"], ["and then it went away"]]
+    assert texts(all_at_once(heard)) == [["so this is what we saw", "and then it went away"]]
 
 
 def test_a_long_sentence_is_cut_at_its_clause() -> None:
@@ -121,7 +129,7 @@ def test_very_short_sentences_join_their_neighbour_over_a_short_pause() -> None:
 
 def test_very_short_sentences_stand_alone_behind_a_long_pause() -> None:
     heard = words("Yes. That is what I meant to say.", {"Yes.": 0.9})
-    assert texts(all_at_once(heard)) == [["Yes."], ["That is what I meant to say."]]
+    assert texts(all_at_once(heard)) == [["Yes.", "That is what I meant to say."]]
 
 
 def test_another_language_makes_another_segment() -> None:
