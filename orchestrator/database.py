@@ -82,16 +82,21 @@ async def patiently(
         try:
             async with make.begin() as session:
                 return await work(session)
-        except sa.exc.DBAPIError as error:
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
             if time.monotonic() > give_up_at or not is_outage(error):
                 raise
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
         pause = min(pause * 2, 3.0)
 
 
-def is_outage(error: sa.exc.DBAPIError) -> bool:
-    """Whether the same statement may succeed later: the connection broke, or the server stopped, starts, or is full."""
-    return error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)
+def is_outage(error: Exception) -> bool:
+    """Whether the same statement may succeed later: the connection broke, or the server stopped, starts, or is full.
+
+    No free connection in the pool is one too: while the server is away, those who wait for it hold them all.
+    """
+    if isinstance(error, sa.exc.DBAPIError):
+        return error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)
+    return isinstance(error, sa.exc.TimeoutError)
 
 
 def _address(url: str | None) -> sa.URL:

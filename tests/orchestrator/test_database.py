@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from orchestrator import migrations
 from orchestrator.database import EmbeddedPostgres, NoDatabaseError, make_engine, make_sync_engine, patiently
@@ -82,6 +82,24 @@ async def test_patient_work_waits_out_a_restart_and_is_done_once(
     async with engine.begin() as connection:
         assert await connection.scalar(sa.text("select count(*) from done")) == 1
         await connection.execute(sa.text("drop table done"))
+
+
+async def test_patient_work_waits_for_a_free_connection(database_url: str) -> None:
+    engine = create_async_engine(
+        sa.make_url(database_url).set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0, pool_timeout=0.05
+    )
+
+    async def work(session: AsyncSession) -> int:
+        return (await session.execute(sa.text("select 7"))).scalar_one()
+
+    async with engine.connect():
+        with pytest.raises(sa.exc.TimeoutError):
+            await patiently(engine, work, limit_s=0)
+        waiting = asyncio.create_task(patiently(engine, work))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+    assert await waiting == 7
+    await engine.dispose()
 
 
 async def test_patience_ends() -> None:
