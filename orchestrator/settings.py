@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     storage_url: str | None = None
     """Where files lie: s3://bucket/prefix, file:///folder; None: the folder data_dir/storage."""
 
+    scratch_dir: Path | None = None
+    """Where workers keep what they make on the way, a few times the size of a media; None: data_dir/scratch."""
+
     api_host: str = "127.0.0.1"
     """Address the API listens on."""
 
@@ -80,6 +83,11 @@ class Settings(BaseSettings):
     def max_upload_bytes(self) -> int:
         """The largest of the limits: what may be read before the kind of a file is known."""
         return max(self.max_video_bytes, self.max_audio_bytes)
+
+    @property
+    def scratch_root(self) -> Path:
+        """The folder in which each worker process has a scratch folder of its own."""
+        return (self.scratch_dir or self.data_dir / "scratch").expanduser()
 
     def signing_key(self) -> str:
         """The key of access tokens: the setting, or the one kept in data_dir/secret (made on first use, mode 0600)."""

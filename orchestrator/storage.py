@@ -1,13 +1,16 @@
 """Files by key, over obstore: a folder of this machine, or an object store by URL. Nothing half-written is visible."""
 
+import asyncio
+import errno
 import hashlib
+import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -21,8 +24,12 @@ PART_BYTES = 5 * 2**20
 PARTS_AT_ONCE = 2
 """Bounds the memory of one transfer to about 15 MB."""
 
-_FULL = ("os error 28)", "os error 27)", "os error 122)")
-"""ENOSPC, EFBIG and EDQUOT as obstore words them; it has no class for a full disk."""
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+_FULL_WORDS = tuple(f"os error {number})" for number in _FULL)
+"""As obstore words them; it has no class for a full disk."""
+
+_STAGED = re.compile(r"#\d+$")
+"""How the name of a file ends that obstore is still writing; it lists none of these."""
 
 
 class StorageFullError(OctaviaError):
@@ -59,18 +66,22 @@ class Stored:
 class Storage:
     """Objects by key ("jobs/…/artifacts/dub.mp4"). A write is atomic: readers see the old or the whole new object."""
 
-    def __init__(self, store: ObjectStore, folder: Path | None = None) -> None:
+    def __init__(self, store: ObjectStore, folder: Path | None = None, scratch: Path | None = None) -> None:
         self._store = store
         self._folder = folder
+        self._scratch = scratch
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """The storage of OCTAVIA_STORAGE_URL, or the folder `storage` of the data folder."""
+    def from_settings(cls, settings: Settings, scratch: Path | None = None) -> Self:
+        """The storage of OCTAVIA_STORAGE_URL, or the folder `storage` of the data folder.
+
+        `scratch` is where `local` downloads to, the system's folder for temporary files when left out.
+        """
         parts = urlsplit(settings.storage_url or "")
         if parts.scheme in ("", "file"):
             folder = Path(unquote(parts.path)) if settings.storage_url else settings.data_dir / "storage"
             return cls.in_folder(folder)
-        return cls(from_url(settings.storage_url or ""))
+        return cls(from_url(settings.storage_url or ""), scratch=scratch)
 
     @classmethod
     def in_folder(cls, folder: Path) -> Self:
@@ -89,18 +100,23 @@ class Storage:
                 size += len(chunk)
                 yield chunk
 
-        with _named_errors(key):
-            await obstore.put_async(self._store, key, counted(), chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+        await self._put(key, counted())
         return Stored(size, digest.hexdigest())
 
     async def put_file(self, key: str, path: Path) -> Stored:
-        """Store a file of this machine."""
-        return await self.put_stream(key, _chunks_of(path))
+        """Store a file of this machine; reading and hashing it keeps nobody else waiting."""
+        file = _HashedFile(path)
+        await self._put(key, file.chunks())
+        return Stored(file.size, file.digest.hexdigest())
 
     async def put_bytes(self, key: str, data: bytes) -> Stored:
         with _named_errors(key):
             await obstore.put_async(self._store, key, data, use_multipart=False)
-        return Stored(len(data), hashlib.sha256(data).hexdigest())
+        return Stored(len(data), (await asyncio.to_thread(hashlib.sha256, data)).hexdigest())
+
+    async def _put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        with _named_errors(key):
+            await obstore.put_async(self._store, key, chunks, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
 
     async def size(self, key: str) -> int:
         """Bytes of the object. Raises MissingObjectError."""
@@ -143,8 +159,17 @@ class Storage:
         """Delete every object under "prefix/"."""
         with _named_errors(prefix):
             async for page in obstore.list(self._store, prefix=prefix):
-                for entry in page:
-                    await self.delete(entry["path"])
+                await asyncio.gather(*(self.delete(entry["path"]) for entry in page))
+        if self._folder is not None:
+            await asyncio.to_thread(_delete_staged, self._folder, prefix)
+
+    async def delete_unfinished(self, prefix: str) -> None:
+        """Delete what killed processes were still writing under "prefix/". For where nobody writes any more.
+
+        In an object store these are incomplete multipart uploads, which its own lifecycle rule removes.
+        """
+        if self._folder is not None:
+            await asyncio.to_thread(_delete_staged, self._folder, prefix)
 
     @asynccontextmanager
     async def local(self, key: str) -> AsyncIterator[Path]:
@@ -155,15 +180,16 @@ class Storage:
                 raise MissingObjectError(key)
             yield path
             return
-        scratch = Path(tempfile.mkdtemp(prefix="octavia-"))
+        with full_disk_named():
+            scratch = Path(tempfile.mkdtemp(prefix="octavia-", dir=self._scratch))
         try:
             path = scratch / Path(key).name
-            with path.open("wb") as file:
+            with full_disk_named(), path.open("wb") as file:
                 async for chunk in self.stream(key):
-                    file.write(chunk)
+                    await asyncio.to_thread(file.write, chunk)
             yield path
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
 
 class _named_errors:  # noqa: N801  (reads as the function it stands for)
@@ -178,13 +204,54 @@ class _named_errors:  # noqa: N801  (reads as the function it stands for)
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, FileNotFoundError):
             raise MissingObjectError(self._key) from None
-        if isinstance(error, GenericError) and any(mark in str(error) for mark in _FULL):
+        if isinstance(error, GenericError) and any(words in str(error) for words in _FULL_WORDS):
             raise StorageFullError from error
         if isinstance(error, BaseError):
             raise StorageError(self._key) from error
 
 
-async def _chunks_of(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            yield chunk
+@contextmanager
+def full_disk_named() -> Iterator[None]:
+    """Turns the operating system's word for a full disk, quota or file into StorageFullError; the rest passes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFullError from error
+        raise
+
+
+class _HashedFile:
+    """A file of this machine in chunks; `size` and `digest` are of what was read so far."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.size = 0
+        self.digest = hashlib.sha256()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        with self._path.open("rb") as file:
+            while chunk := await asyncio.to_thread(self._next, file):
+                yield chunk
+
+    def _next(self, file: BinaryIO) -> bytes:
+        chunk = file.read(PART_BYTES)
+        self.digest.update(chunk)
+        self.size += len(chunk)
+        return chunk
+
+
+def _delete_staged(folder: Path, prefix: str) -> None:
+    """Delete unfinished files below folder/prefix, and folders that hold nothing any more."""
+    top = folder / prefix
+    for path in sorted(top.rglob("*"), reverse=True):
+        if path.is_dir():
+            _remove_empty(path)
+        elif _STAGED.search(path.name):
+            path.unlink(missing_ok=True)
+    _remove_empty(top)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # somebody else's file lies in it, or it is gone
+        folder.rmdir()

@@ -7,13 +7,11 @@ names; what it makes on the way lies in a scratch folder of its own.
 import asyncio
 import io
 import json
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +26,10 @@ from orchestrator.dubbing.mix import RATE, blocks
 from orchestrator.dubbing.report import Spoken, quality_report
 from orchestrator.dubbing.timeline import Clip
 from orchestrator.jobs import keys, rows
-from orchestrator.jobs.advance import advance
+from orchestrator.jobs.advance import MergeProgress
 from orchestrator.jobs.context import current
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs.scratch import scratch_folder
 from orchestrator.jobs.speaking import DUBBED
 from orchestrator.jobs.writing import ArtifactValues, described, publish, target_cues
 from orchestrator.media.audio import encode_audio
@@ -45,8 +44,9 @@ from orchestrator.subtitles.rules import rules_for
 
 VOICE_CHANNELS = 1
 """A dub of voices alone is mixed in mono and written to both sides."""
-MEASURED_FROM = 0.6
-"""The merge's share at which mixing is done and the picture is next."""
+MIXED = 0.3
+LEVELLED = 0.55
+"""A language's shares of the merge at which its speech is mixed, and at its loudness: the picture is next."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -70,16 +70,12 @@ async def place_dub(job_id: str, language: str) -> None:
             [rendition.seconds or 0.0 for _, rendition in dub.spoken],
             dub.media.duration,
         )
-        for (segment, _), placement in zip(dub.spoken, placements, strict=True):
-            await session.execute(
-                update(Rendition)
-                .where(
-                    Rendition.job_id == dub.job.id,
-                    Rendition.language == language,
-                    Rendition.segment == segment.index,
-                )
-                .values(onset=placement.onset)
-            )
+        values = [
+            {"job_id": dub.job.id, "language": language, "segment": segment.index, "onset": placement.onset}
+            for (segment, _), placement in zip(dub.spoken, placements, strict=True)
+        ]
+        if values:
+            await session.execute(update(Rendition), values)
 
     await patiently(current().engine, work)
 
@@ -91,17 +87,21 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
         return []
     cues = await target_cues(job_id, language)
     async with AsyncExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="octavia-")))
+        scratch = stack.enter_context(scratch_folder())
         source = await stack.enter_async_context(current().storage.local(dub.media.storage_key))
-        track = await _track(dub, scratch) if dub.spoken else None
-        await _advance(job_id, MEASURED_FROM)
-        result = await _finished(dub, language, source, track, cues, scratch)
-        report = await _report(dub, language, result, cues, measured=track is not None)
+        targets = dub.job.target_languages
+        report = MergeProgress(current().engine, job_id, targets.index(language), len(targets))
+        await stack.enter_async_context(report)
+        track = await _track(dub, scratch, report) if dub.spoken else None
+        report(LEVELLED)
+        result = await _finished(dub, language, source, track, cues, scratch, report)
+        report(1.0)
+        measured = await _report(dub, language, result, cues, measured=track is not None)
         name = f"{language}{result.suffix}"
         stored = await current().storage.put_file(keys.artifact(job_id, name), result)
     kind = "video" if result.suffix == ".mp4" else "audio"
     content_type = {"video": "video/mp4", "audio": "audio/mpeg"}[kind]
-    data = json.dumps(report, indent=1).encode()
+    data = json.dumps(measured, indent=1).encode()
     return [
         described(kind, language, name, content_type, keys.artifact(job_id, name), stored),
         await publish(job_id, "quality_report", language, f"quality.{language}.json", "application/json", data),
@@ -116,16 +116,16 @@ async def _dub(session: AsyncSession, job_id: str, language: str) -> Dub:
     )
 
 
-async def _track(dub: Dub, scratch: Path) -> Path:
+async def _track(dub: Dub, scratch: Path, report: MergeProgress) -> Path:
     """The dub's sound over the whole media, at its loudness: a 48 kHz stereo WAV file."""
     raw, finished = scratch / "raw.wav", scratch / "dub.wav"
-    measured = await write_track(_mix(dub), raw, VOICE_CHANNELS)
+    measured = await write_track(_mix(dub, report), raw, VOICE_CHANNELS)
     await normalise(raw, finished, measured)
     raw.unlink()
     return finished
 
 
-async def _mix(dub: Dub) -> AsyncIterator[Samples]:
+async def _mix(dub: Dub, report: MergeProgress) -> AsyncIterator[Samples]:
     """The mix in blocks. Rendering runs in a thread, which fetches each clip from storage when its turn comes."""
     loop = asyncio.get_running_loop()
     storage = current().storage
@@ -140,13 +140,22 @@ async def _mix(dub: Dub) -> AsyncIterator[Samples]:
         Clip(rendition.audio_key or "", round((rendition.onset or 0.0) * RATE), round((rendition.seconds or 0) * RATE))
         for _, rendition in dub.spoken
     ]
-    rendered = blocks(clips, read, round(dub.media.duration * RATE), VOICE_CHANNELS)
+    total, done = round(dub.media.duration * RATE), 0
+    rendered = blocks(clips, read, total, VOICE_CHANNELS)
     while (block := await asyncio.to_thread(next, rendered, None)) is not None:
         yield block
+        done += len(block)
+        report(MIXED * done / total)
 
 
 async def _finished(
-    dub: Dub, language: str, source: Path, track: Path | None, cues: Sequence[Cue], scratch: Path
+    dub: Dub,
+    language: str,
+    source: Path,
+    track: Path | None,
+    cues: Sequence[Cue],
+    scratch: Path,
+    report: MergeProgress,
 ) -> Path:
     """The file the user gets, with the original's sound where no speech of ours replaces it."""
     if dub.job.kind == "audio_translation":
@@ -157,15 +166,12 @@ async def _finished(
     subtitles = []
     if cues:
         path = scratch / "subtitles.srt"
-        path.write_text(srt.dumps(cues), encoding="utf-8")
+        await asyncio.to_thread(lambda: path.write_text(srt.dumps(cues), encoding="utf-8"))
         subtitles.append(SoftSubtitles(language, path))
-    loop = asyncio.get_running_loop()
 
     def progress(seconds: float) -> None:
-        share = MEASURED_FROM + (1 - MEASURED_FROM) * min(1.0, seconds / dub.media.duration)
-        reports.append(loop.create_task(_advance(str(dub.job.id), share)))
+        report(LEVELLED + (1 - LEVELLED) * min(1.0, seconds / dub.media.duration))
 
-    reports: list[asyncio.Task[None]] = []
     await merge(
         source,
         track,
@@ -175,7 +181,6 @@ async def _finished(
         subtitles=subtitles,
         progress=progress,
     )
-    await asyncio.gather(*reports)
     return result
 
 
@@ -197,11 +202,7 @@ async def _report(dub: Dub, language: str, result: Path, cues: Sequence[Cue], *,
         loudness=loudness,
         media_seconds=dub.media.duration,
         output_seconds=container.duration or 0.0,
-        subtitle_violations=count(check(cues, rules_for(language))),
+        subtitle_violations=await asyncio.to_thread(lambda: count(check(cues, rules_for(language)))),
         flags=sorted({warning["code"] for warning in dub.job.warnings}),
     )
     return {"language": language, **report}
-
-
-async def _advance(job_id: str, merged: float) -> None:
-    await patiently(current().engine, lambda session: advance(session, UUID(job_id), "merging", merged=merged))

@@ -3,9 +3,10 @@
 The body of a durable step: it may run twice, also at the same time, and publishes under keyed names.
 """
 
+import asyncio
 import json
-from collections.abc import Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Sequence
+from typing import TypedDict
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from orchestrator.database import patiently
 from orchestrator.dubbing.timeline import Segment, Word
 from orchestrator.jobs import keys, rows
-from orchestrator.jobs.advance import advance
+from orchestrator.jobs.advance import SUBTITLES_SHARE, advance
 from orchestrator.jobs.context import current
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.storage import Stored
@@ -42,21 +43,21 @@ async def write_subtitles(job_id: str) -> list[ArtifactValues]:
     """SRT and VTT of the original and of each target language, and the transcript as JSON."""
 
     async def read(session: AsyncSession) -> tuple[Job, Sequence[SegmentRow]]:
-        await advance(session, UUID(job_id), "merging", merged=0.05)
+        await advance(session, UUID(job_id), "merging", merged=SUBTITLES_SHARE)
         return await rows.job(session, job_id), await rows.segments(session, job_id)
 
     job, segments = await patiently(current().engine, read)
     source = job.source_language or job.detected_language or UNDETERMINED
-    cues = {source: source_cues(segments)}
+    cues = {source: await asyncio.to_thread(source_cues, segments)}
     for target in job.target_languages:
         if target != source:
             cues[target] = await target_cues(job_id, target)
     written = [
-        await publish(job_id, "subtitles", language, f"{language}.{suffix}", content_type, dumps(each).encode())
+        await publish(job_id, "subtitles", language, f"{language}.{suffix}", content_type, await _encoded(dumps, each))
         for language, each in cues.items()
         for suffix, (dumps, content_type) in FORMATS.items()
     ]
-    transcript = json.dumps(_transcript(source, segments), ensure_ascii=False, indent=1).encode()
+    transcript = await asyncio.to_thread(_transcript, source, segments)
     return [
         *written,
         await publish(job_id, "transcript", source, f"transcript.{source}.json", "application/json", transcript),
@@ -78,7 +79,7 @@ async def target_cues(job_id: str, language: str) -> list[Cue]:
         return await rows.renditions(session, job_id, language)
 
     renditions = await patiently(current().engine, read)
-    return cues_of_lines((_line(segment, rendition) for segment, rendition in renditions), language)
+    return await asyncio.to_thread(cues_of_lines, [_line(*pair) for pair in renditions], language)
 
 
 def _line(segment: SegmentRow, rendition: Rendition) -> Line:
@@ -109,11 +110,16 @@ def described(
     }
 
 
-def _transcript(language: str, segments: Sequence[SegmentRow]) -> dict[str, Any]:
-    return {
+async def _encoded(dumps: Callable[[list[Cue]], str], cues: list[Cue]) -> bytes:
+    return (await asyncio.to_thread(dumps, cues)).encode()
+
+
+def _transcript(language: str, segments: Sequence[SegmentRow]) -> bytes:
+    content = {
         "language": language,
         "segments": [
             {"start": each.start, "end": each.end, "language": each.language, "text": each.text, "words": each.words}
             for each in segments
         ],
     }
+    return json.dumps(content, ensure_ascii=False, indent=1).encode()

@@ -1,7 +1,9 @@
 """Files by key: whole or not there, whatever interrupts a write."""
 
 import asyncio
+import errno
 import hashlib
+import os
 import resource
 import signal
 import subprocess
@@ -13,7 +15,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from orchestrator.settings import Settings
-from orchestrator.storage import MissingObjectError, Storage, StorageFullError
+from orchestrator.storage import MissingObjectError, Storage, StorageFullError, full_disk_named
 
 pytestmark = pytest.mark.anyio
 
@@ -108,6 +110,70 @@ async def test_deleting_by_prefix_spares_the_neighbours(any_storage: Storage) ->
     assert [await any_storage.exists(key) for key in ("jobs/1/artifacts/x", "jobs/12/work/a")] == [True, True]
 
 
+async def test_deleting_by_prefix_takes_unfinished_files_and_empty_folders_along(tmp_path: Path) -> None:
+    storage = Storage.in_folder(tmp_path)
+    for key in ("jobs/1/work/es/000001.wav", "jobs/1/artifacts/es.mp4", "jobs/2/artifacts/es.mp4"):
+        await storage.put_bytes(key, b"1")
+        (tmp_path / f"{key}#1").write_bytes(b"half")
+    await storage.delete_prefix("jobs/1")
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(files(tmp_path))] == [
+        "jobs/2/artifacts/es.mp4",
+        "jobs/2/artifacts/es.mp4#1",
+    ]
+    assert not (tmp_path / "jobs" / "1").exists()
+    await storage.delete_prefix("jobs/1")
+
+
+async def test_deleting_what_is_unfinished_spares_the_finished(tmp_path: Path) -> None:
+    storage = Storage.in_folder(tmp_path)
+    for key in ("jobs/1/artifacts/es.mp4", "jobs/1/artifacts/no1", "jobs/12/work/x"):
+        await storage.put_bytes(key, b"1")
+        (tmp_path / f"{key}#27").write_bytes(b"half")
+    await storage.delete_unfinished("jobs/1")
+    names = ["jobs/1/artifacts/es.mp4", "jobs/1/artifacts/no1", "jobs/12/work/x", "jobs/12/work/x#27"]
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in files(tmp_path)) == names
+
+
+async def test_an_object_store_has_nothing_unfinished_to_show() -> None:
+    await Storage(MemoryStore()).delete_unfinished("jobs/1")
+
+
+async def test_storing_a_large_file_keeps_nobody_waiting_and_its_digest_is_right(
+    any_storage: Storage, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = bytes(range(256)) * 50_000
+    source = tmp_path_factory.mktemp("source") / "clip.bin"
+    source.write_bytes(content)
+    stored = await any_storage.put_file("media/1/source", source)
+    assert (stored.size, stored.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert await any_storage.read_range("media/1/source", 0, len(content)) == content
+
+
+async def test_a_file_that_is_not_there_is_named_when_it_is_to_be_stored(any_storage: Storage, tmp_path: Path) -> None:
+    with pytest.raises(MissingObjectError, match="media/1/source"):
+        await any_storage.put_file("media/1/source", tmp_path / "none")
+
+
+async def test_what_is_downloaded_for_reading_lies_in_the_scratch_folder_while_in_use(tmp_path: Path) -> None:
+    storage = Storage(MemoryStore(), scratch=tmp_path)
+    await storage.put_bytes("media/1/source", b"content")
+    async with storage.local("media/1/source") as path:
+        assert path.is_relative_to(tmp_path)
+        assert path.read_bytes() == b"content"
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_the_systems_words_for_a_full_disk_become_ours(number: int) -> None:
+    with pytest.raises(StorageFullError), full_disk_named():
+        raise OSError(number, os.strerror(number))
+
+
+def test_other_errors_of_the_system_stay_what_they_are() -> None:
+    with pytest.raises(PermissionError), full_disk_named():
+        raise PermissionError(errno.EACCES, "not yours")
+
+
 async def test_an_object_can_be_read_as_a_file(any_storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> None:
     source = tmp_path_factory.mktemp("source") / "clip.bin"
     source.write_bytes(b"content")
@@ -134,7 +200,7 @@ def test_a_file_url_names_a_folder(tmp_path: Path) -> None:
 
 
 FULL_DISK = """
-import asyncio, sys
+import asyncio, os, sys
 from pathlib import Path
 from orchestrator.storage import Storage, StorageFullError
 
@@ -146,9 +212,10 @@ async def main():
     try:
         await Storage.in_folder(Path(sys.argv[1])).put_stream("new", chunks())
     except StorageFullError as error:
-        print(error.status, error.message)
+        print(error.status, error.message, flush=True)
 
 asyncio.run(main())
+os._exit(0)  # obstore's threads may call into an interpreter that is being taken down, and abort it
 """
 
 
