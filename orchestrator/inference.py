@@ -25,7 +25,8 @@ SPEECH_RATE = 16_000
 """Sample rate of what vad and whisper hear."""
 
 TRANSLATION_ROWS = 64
-"""opus_mt's largest batch."""
+SPEECH_ROWS = 8
+"""The largest batches of opus_mt and coqui_tts."""
 
 CAPABILITIES_AGE_S = 60.0
 
@@ -202,14 +203,17 @@ class Inference:
         answers = await asyncio.gather(*(self._translate(batch, source, target, hypotheses) for batch in batches))
         return [row for answer in answers for row in answer]
 
-    async def seconds(self, utterance: Utterance) -> float:
-        """How long the utterance will be when spoken, exactly and without speaking it."""
-        found = await self._infer("coqui_tts", _utterance(utterance), ["SECONDS"])
-        return float(found["SECONDS"].item())
+    async def seconds(self, utterances: Sequence[Utterance]) -> list[float]:
+        """How long each utterance will be when spoken, exactly and without speaking it."""
+        batches = [utterances[at : at + SPEECH_ROWS] for at in range(0, len(utterances), SPEECH_ROWS)]
+        answers = await asyncio.gather(
+            *(self._infer("coqui_tts", _utterances(batch), ["SECONDS"]) for batch in batches)
+        )
+        return [float(row) for answer in answers for row in answer["SECONDS"].ravel()]
 
     async def synthesize(self, utterance: Utterance) -> Speech:
         """The utterance as sound."""
-        found = await self._infer("coqui_tts", _utterance(utterance), ["AUDIO", "NUM_SAMPLES", "SAMPLE_RATE"])
+        found = await self._infer("coqui_tts", _utterances([utterance]), ["AUDIO", "NUM_SAMPLES", "SAMPLE_RATE"])
         count = int(found["NUM_SAMPLES"].item())
         return Speech(found["AUDIO"].reshape(-1)[:count], int(found["SAMPLE_RATE"].item()))
 
@@ -285,11 +289,11 @@ def _input(name: str, values: npt.NDArray[Any], datatype: str) -> Any:
     return tensor
 
 
-def _utterance(utterance: Utterance) -> list[Any]:
+def _utterances(rows: Sequence[Utterance]) -> list[Any]:
     return [
-        _texts("TEXT", [[utterance.text]]),
-        _texts("LANGUAGE", [[utterance.language]]),
-        _texts("VOICE", [[utterance.voice]]),
-        _tensor("SPEED", np.array([[utterance.speed]], np.float32)),
-        _tensor("SEED", np.array([[utterance.seed]], np.int64)),
+        _texts("TEXT", [[row.text] for row in rows]),
+        _texts("LANGUAGE", [[row.language] for row in rows]),
+        _texts("VOICE", [[row.voice] for row in rows]),
+        _tensor("SPEED", np.array([[row.speed] for row in rows], np.float32)),
+        _tensor("SEED", np.array([[row.seed] for row in rows], np.int64)),
     ]

@@ -8,6 +8,7 @@ import asyncio
 import io
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import soundfile
@@ -143,7 +144,8 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
     if not spoken:
         return
     voice = _voice(job, language, await current().models.capabilities_patiently())
-    fits = await asyncio.gather(*(_speak(job_id, segment, rendition, voice) for segment, rendition in spoken))
+    plans = await _plan(spoken, voice)
+    fits = await asyncio.gather(*(_speak(*pair, voice, plan) for pair, plan in zip(spoken, plans, strict=True)))
 
     async def store(session: AsyncSession) -> None:
         for values, (segment, _) in zip(fits, spoken, strict=True):
@@ -187,47 +189,64 @@ def _is_spoken(job: Job, segment: SegmentRow, rendition: Rendition) -> bool:
     return not own and bool(rendition.candidates) and rendition.audio_key is None
 
 
-async def _speak(job_id: str, segment: SegmentRow, rendition: Rendition, voice: Voice) -> dict[str, Any]:
-    """Choose, fit, synthesize and store one segment; the columns to be written to its rendition."""
-    slot = slot_of(segment.start, segment.end, segment.next_start)
-    chosen, planned = await _plan(rendition, voice, slot)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is said in a slot, and how fast."""
+
+    slot: Slot
+    candidate: Candidate
+    fit: Fit
+
+
+async def _plan(spoken: Sequence[tuple[SegmentRow, Rendition]], voice: Voice) -> list[Plan]:
+    """For each segment the translation and speed that fit. Only where the best overflows are the others measured."""
+    slots = [slot_of(segment.start, segment.end, segment.next_start) for segment, _ in spoken]
+    renditions = [rendition for _, rendition in spoken]
+    candidates = await _measured([rendition.candidates[:1] for rendition in renditions], renditions, voice)
+    others = [
+        rendition.candidates[1:] if fit(best.natural_seconds, slot).overflow > 0 else []
+        for rendition, slot, (best,) in zip(renditions, slots, candidates, strict=True)
+    ]
+    more = await _measured(others, renditions, voice)
+    chosen = [choose([*best, *rest], slot) for best, rest, slot in zip(candidates, more, slots, strict=True)]
+    return [Plan(slot, each, fit(each.natural_seconds, slot)) for slot, each in zip(slots, chosen, strict=True)]
+
+
+async def _measured(
+    texts: Sequence[Sequence[dict[str, Any]]], renditions: Sequence[Rendition], voice: Voice
+) -> list[list[Candidate]]:
+    """The translations of each segment with the seconds the voice takes for them, all asked for at once."""
+    utterances = [
+        Utterance(each["text"], rendition.language, voice.name, 1.0, SEED)
+        for group, rendition in zip(texts, renditions, strict=True)
+        for each in group
+    ]
+    seconds = iter(await current().models.seconds(utterances))
+    return [[Candidate(each["text"], each["score"], next(seconds)) for each in group] for group in texts]
+
+
+async def _speak(segment: SegmentRow, rendition: Rendition, voice: Voice, plan: Plan) -> dict[str, Any]:
+    """Synthesize and store one segment as planned; the columns to be written to its rendition."""
     speech = await current().models.synthesize(
-        Utterance(chosen.text, rendition.language, voice.name, planned.speed, SEED)
+        Utterance(plan.candidate.text, rendition.language, voice.name, plan.fit.speed, SEED)
     )
     samples = await asyncio.to_thread(resample, speech.samples, speech.sample_rate)
     seconds = len(samples) / RATE
     file = io.BytesIO()
     soundfile.write(file, samples, RATE, format="WAV", subtype="PCM_16")
-    key = keys.rendition(job_id, rendition.language, segment.index)
+    key = keys.rendition(str(segment.job_id), rendition.language, segment.index)
     await current().storage.put_bytes(key, file.getvalue())
     return {
-        "text": chosen.text,
-        "score": chosen.score if segment.language != rendition.language else None,
+        "text": plan.candidate.text,
+        "score": plan.candidate.score if base(segment.language) != base(rendition.language) else None,
         "voice": voice.name,
         "seed": SEED,
-        "speed": planned.speed,
-        "onset": slot.onset,
+        "speed": plan.fit.speed,
+        "onset": plan.slot.onset,
         "seconds": seconds,
-        "overflow": max(0.0, seconds - slot.seconds),
+        "overflow": max(0.0, seconds - plan.slot.seconds),
         "audio_key": key,
     }
-
-
-async def _plan(rendition: Rendition, voice: Voice, slot: Slot) -> tuple[Candidate, Fit]:
-    """The translation to speak and its speed. Only when the best does not fit are the others measured."""
-    texts = [(each["text"], each["score"]) for each in rendition.candidates]
-    candidates = [await _measured(texts[0], rendition.language, voice)]
-    if fit(candidates[0].natural_seconds, slot).overflow > 0:
-        candidates += await asyncio.gather(*(_measured(text, rendition.language, voice) for text in texts[1:]))
-    chosen = choose(candidates, slot)
-    planned = fit(chosen.natural_seconds, slot)
-    return chosen, planned
-
-
-async def _measured(candidate: tuple[str, float], language: str, voice: Voice) -> Candidate:
-    text, score = candidate
-    seconds = await current().models.seconds(Utterance(text, language, voice.name, 1.0, SEED))
-    return Candidate(text, score, seconds)
 
 
 def _voice(job: Job, language: str, capabilities: Capabilities) -> Voice:
