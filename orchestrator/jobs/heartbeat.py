@@ -13,8 +13,9 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 import structlog
 from dbos import DBOS
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from orchestrator.database import is_outage, patiently
 from orchestrator.jobs import durable
 
 log = structlog.get_logger(__name__)
@@ -65,15 +66,29 @@ class Heartbeat:
         self._stale_after_s = stale_after_s
         self._well_since: float | None = None
         self._sightings: Counter[str] = Counter()
+        self._me = {"executor_id": executor_id, "version": durable.VERSION}
+
+    async def begin(self) -> None:
+        """The first beat, before any work is taken: work of an executor without a beat is taken for a dead one's.
+
+        Waits for a database that is away; raises what it last said when it stays away.
+        """
+
+        async def beat(session: AsyncSession) -> None:
+            await session.execute(_BEAT, self._me)
+
+        await patiently(self._engine, beat)
 
     async def run(self) -> None:
-        """Beat for ever. A failing database only postpones: nobody is declared dead on old beats."""
+        """Beat for ever. A database that is away only postpones: nobody is declared dead on old beats."""
         while True:
             try:
                 await self._beat()
                 await self._reap()
                 await self._give_back_orphans()
-            except (sa.exc.SQLAlchemyError, OSError) as error:
+            except sa.exc.SQLAlchemyError as error:
+                if not is_outage(error):
+                    raise
                 self._well_since = None
                 log.warning("heartbeat failed", error=type(error).__name__)
             await asyncio.sleep(self._stale_after_s / 3)
@@ -85,7 +100,7 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         async with self._engine.begin() as connection:
-            await connection.execute(_BEAT, {"executor_id": self._executor_id, "version": durable.VERSION})
+            await connection.execute(_BEAT, self._me)
         self._well_since = self._well_since or time.monotonic()
 
     async def _reap(self) -> None:
@@ -94,7 +109,7 @@ class Heartbeat:
         After a database outage every beat is old, and everybody would take over from everybody.
         """
         well_for = time.monotonic() - (self._well_since or time.monotonic())
-        values = {"executor_id": self._executor_id, "version": durable.VERSION, "stale_after": self._stale_after_s}
+        values = self._me | {"stale_after": self._stale_after_s}
         async with self._engine.begin() as connection:
             rows = (await connection.execute(_DEAD, values)).all()
         dead = [row.executor_id for row in rows if row.gone or well_for > self._stale_after_s]

@@ -1,6 +1,16 @@
 """Where a job's objects lie in storage."""
 
 
+def everything(job_id: str) -> str:
+    """The prefix of all a job's objects."""
+    return f"jobs/{job_id}"
+
+
+def work(job_id: str) -> str:
+    """The prefix of what is made on the way and nobody needs after the job's outcome."""
+    return f"jobs/{job_id}/work"
+
+
 def speech(job_id: str) -> str:
     """The media's sound for the models: 16 kHz mono s16le without a header."""
     return f"jobs/{job_id}/work/speech.pcm"

@@ -1,10 +1,12 @@
 """The net under the workflows: a job must not stay open when nothing will ever end it.
 
-Looks for open jobs whose workflow is missing, failed, cancelled or given up, and fails them; and for ended ones whose
-workflow still runs, and cancels it. Any number of workers may sweep at once: both are guarded and repeatable.
+Looks for open jobs whose workflow is missing, failed, cancelled or given up, and fails them; for ended ones of whose
+workflows one is still queued or runs, and cancels them; and for ended ones of which nothing runs any more, and deletes
+their files that nobody will ask for. Any number of workers may sweep at once: all of it is guarded and repeatable.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -14,42 +16,80 @@ import structlog
 from dbos import DBOS
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from orchestrator.database import patiently
-from orchestrator.jobs import progress
+from orchestrator.database import is_outage, patiently
+from orchestrator.errors import OctaviaError
+from orchestrator.jobs import keys, progress
+from orchestrator.storage import Storage
 
 log = structlog.get_logger(__name__)
 
 EVERY_S = 60
+
+Cancel = Callable[[str], Awaitable[None]]
+"""Cancels a workflow and all its descendants."""
 
 _LOST = sa.text(
     "select j.id, w.status as workflow from job j left join dbos.workflow_status w on w.workflow_uuid = j.id::text"
     " where j.status in ('pending', 'processing') and j.created_at < now() - interval '1 minute'"
     " and (w.status is null or w.status not in ('ENQUEUED', 'DELAYED', 'PENDING'))"
 )
-_STILL_RUNNING = sa.text(
-    "select j.id from job j join dbos.workflow_status w on w.workflow_uuid = j.id::text"
-    " where j.status in ('cancelled', 'failed') and w.status in ('ENQUEUED', 'DELAYED', 'PENDING')"
-    " and j.finished_at < now() - interval '1 minute'"
+_ACTIVE = (
+    "dbos.workflow_status w where w.status in ('ENQUEUED', 'DELAYED', 'PENDING')"
+    " and left(w.workflow_uuid, 36) = j.id::text"
 )
+"""A job's workflow has the job's id; its children's ids continue it."""
+_STILL_RUNNING = sa.text(
+    "select j.id from job j where j.status in ('cancelled', 'failed')"  # noqa: S608
+    f" and j.finished_at < now() - interval '1 minute' and exists (select from {_ACTIVE})"
+)
+_LITTERED = sa.text(
+    "select j.id, j.status from job j where j.swept_at is null"  # noqa: S608
+    f" and j.finished_at < now() - interval '1 minute' and not exists (select from {_ACTIVE})"
+    " order by j.finished_at limit 100"
+)
+_SWEPT = sa.text("update job set swept_at = now() where id = :job_id and swept_at is null")
 
 
-async def sweep_for_ever(engine: AsyncEngine) -> None:
-    """Sweep every minute; a failing database only postpones."""
+async def sweep_for_ever(engine: AsyncEngine, storage: Storage) -> None:
+    """Sweep every minute; a database that is away only postpones."""
     while True:
         await asyncio.sleep(EVERY_S)
         try:
-            await sweep(engine)
-        except (sa.exc.SQLAlchemyError, OSError) as error:
+            await sweep(engine, storage)
+        except sa.exc.SQLAlchemyError as error:
+            if not is_outage(error):
+                raise
             log.warning("sweep failed", error=type(error).__name__)
 
 
-async def sweep(engine: AsyncEngine) -> None:
+async def _cancel_tree(workflow_id: str) -> None:
+    await DBOS.cancel_workflow_async(workflow_id, cancel_children=True)
+
+
+async def sweep(engine: AsyncEngine, storage: Storage, cancel: Cancel = _cancel_tree) -> None:
     """One look. Database errors reach the caller, who looks again later."""
     for lost in await _rows(engine, _LOST):
         await patiently(engine, partial(_give_up, job_id=lost.id))
         log.warning("failed a job whose workflow ended without outcome", job_id=str(lost.id), workflow=lost.workflow)
     for running in await _rows(engine, _STILL_RUNNING):
-        await DBOS.cancel_workflow_async(str(running.id), cancel_children=True)
+        await cancel(str(running.id))
+    for ended in await _rows(engine, _LITTERED):
+        try:
+            await _delete_litter(storage, str(ended.id), ended.status)
+        except (OctaviaError, OSError) as error:
+            log.warning("an ended job's files were not deleted", job_id=str(ended.id), error=str(error))
+            continue
+        async with engine.begin() as connection:
+            await connection.execute(_SWEPT, {"job_id": ended.id})
+
+
+async def _delete_litter(storage: Storage, job_id: str, status: str) -> None:
+    """Of a completed job the artifacts stay, of another nothing."""
+    if status == "completed":
+        await storage.delete_prefix(keys.work(job_id))
+        await storage.delete_unfinished(keys.everything(job_id))
+    else:
+        await storage.delete_prefix(keys.everything(job_id))
 
 
 async def _rows(engine: AsyncEngine, query: sa.TextClause) -> list[sa.Row[Any]]:

@@ -4,7 +4,10 @@ import asyncio
 import os
 import signal
 import socket
-from contextlib import suppress
+import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -15,6 +18,7 @@ from orchestrator.database import make_engine, make_sync_engine
 from orchestrator.inference import Inference
 from orchestrator.jobs import context, durable, workflows  # noqa: F401  (its workflows register on import)
 from orchestrator.jobs.heartbeat import Heartbeat
+from orchestrator.jobs.scratch import worker_scratch
 from orchestrator.jobs.sweeper import sweep_for_ever
 from orchestrator.local.processes import EXECUTOR_ID, end_with_parent
 from orchestrator.logs import configure_logging
@@ -24,37 +28,61 @@ from orchestrator.storage import Storage
 log = structlog.get_logger(__name__)
 
 
-async def run(settings: Settings, executor_id: str) -> None:
-    """Work until SIGTERM or SIGINT, then finish what can be finished within the drain time and hand over the rest."""
+async def run(settings: Settings, executor_id: str) -> int:
+    """Work until SIGTERM or SIGINT, then finish what can be finished within the drain time and hand over the rest.
+
+    Returns the process's exit code: 1 where the worker stopped because a part of it failed.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     engine = make_engine(settings.database_url)
     system_engine = make_sync_engine(settings.database_url)
-    async with Inference(settings.model_address, wait_s=settings.model_wait_s) as models:
-        DBOS(config=durable.worker_config(system_engine, executor_id))
-        datasource = await AsyncSQLAlchemyDatasource.create(
-            _url(system_engine), engine=engine, serializer=durable.JsonSerializer()
-        )
-        context.use(context.WorkerContext(settings, engine, Storage.from_settings(settings), models, datasource))
-        DBOS.launch()
-        await durable.register_queues(
-            jobs_per_worker=settings.jobs_per_worker, chunks_per_worker=settings.chunks_per_worker
-        )
-        heartbeat = Heartbeat(engine, executor_id, settings.stale_after_s)
-        background = [asyncio.create_task(heartbeat.run()), asyncio.create_task(sweep_for_ever(engine))]
-        log.info("worker ready", executor_id=executor_id)
-
-        await stop.wait()
-        log.info("worker draining", seconds=settings.drain_s)
-        await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=settings.drain_s)
-        for task in background:
-            task.cancel()
-        with suppress(sa.exc.SQLAlchemyError):
-            await heartbeat.goodbye()
+    with worker_scratch(settings.scratch_root, executor_id) as scratch:
+        storage = Storage.from_settings(settings, scratch)
+        async with Inference(settings.model_address, wait_s=settings.model_wait_s) as models:
+            heartbeat = Heartbeat(engine, executor_id, settings.stale_after_s)
+            await heartbeat.begin()
+            DBOS(config=durable.worker_config(system_engine, executor_id))
+            datasource = await AsyncSQLAlchemyDatasource.create(
+                _url(system_engine), engine=engine, serializer=durable.JsonSerializer()
+            )
+            context.use(context.WorkerContext(settings, engine, storage, models, datasource))
+            DBOS.launch()
+            await durable.register_queues(
+                jobs_per_worker=settings.jobs_per_worker, chunks_per_worker=settings.chunks_per_worker
+            )
+            parts = {"heartbeat": heartbeat.run(), "sweeper": sweep_for_ever(engine, storage)}
+            log.info("worker ready", executor_id=executor_id)
+            async with kept(parts, stop) as failed:
+                log.info("worker draining", seconds=settings.drain_s)
+                await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=settings.drain_s)
+            with suppress(sa.exc.SQLAlchemyError):
+                await heartbeat.goodbye()
     await engine.dispose()
     system_engine.dispose()
+    return 1 if failed else 0
+
+
+@asynccontextmanager
+async def kept(parts: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event) -> AsyncIterator[list[str]]:
+    """Run the parts of a worker that never end; the body runs once `stop` is set or one of them has ended after all.
+
+    Yields the names of those that ended, each with its error in the log. The others end after the body.
+    """
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+    stopping: asyncio.Task[Any] = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        failed = [task for task in tasks if task in done]
+        for task in failed:
+            log.error("a part of the worker failed, stopping it", part=task.get_name(), exc_info=task.exception())
+        yield [task.get_name() for task in failed]
+    finally:
+        for task in (*tasks, stopping):
+            task.cancel()
+        await asyncio.gather(*tasks, stopping, return_exceptions=True)
 
 
 def _url(engine: sa.Engine) -> str:
@@ -66,7 +94,7 @@ def main() -> None:
     settings = get_settings()
     configure_logging(settings)
     executor_id = os.environ.get(EXECUTOR_ID) or f"{socket.gethostname()}-{uuid7()}"
-    asyncio.run(run(settings, executor_id))
+    sys.exit(asyncio.run(run(settings, executor_id)))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("swept_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("kind in ('video_translation', 'audio_translation', 'subtitles')", name=op.f("ck_job_kind")),
         sa.CheckConstraint(
             "stage in ('extracting', 'transcribing', 'translating', 'synthesizing', 'merging')",

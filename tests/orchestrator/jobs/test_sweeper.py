@@ -1,0 +1,191 @@
+"""The net under the workflows: what it ends, what it deletes, and what it leaves alone."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from orchestrator.database import make_sync_engine
+from orchestrator.jobs import durable, keys
+from orchestrator.jobs.models import Job
+from orchestrator.jobs.sweeper import sweep
+from orchestrator.settings import Settings
+from orchestrator.storage import Storage, StorageError
+from tests.orchestrator.jobs.conftest import MakeJob
+
+pytestmark = pytest.mark.anyio
+Sessions = async_sessionmaker[AsyncSession]
+
+LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
+_WORKFLOW = sa.text(
+    "insert into dbos.workflow_status (workflow_uuid, status, name, queue_name, parent_workflow_id, created_at)"
+    " values (:id, :status, 'job', :queue, :parent, 0)"
+)
+
+
+async def never(workflow_id: str) -> None:
+    raise AssertionError(f"workflow {workflow_id} was cancelled")
+
+
+async def workflow(engine: AsyncEngine, id_: str, status: str, parent: str | None = None) -> None:
+    queue = "chunks" if status == "ENQUEUED" else None
+    async with engine.begin() as connection:
+        await connection.execute(_WORKFLOW, {"id": id_, "status": status, "queue": queue, "parent": parent})
+
+
+async def statuses(engine: AsyncEngine) -> dict[str, str]:
+    async with engine.connect() as connection:
+        rows = await connection.execute(sa.text("select workflow_uuid, status from dbos.workflow_status"))
+        return {row.workflow_uuid: row.status for row in rows}
+
+
+async def files_of(storage: Storage, job_id: UUID) -> list[str]:
+    """Give a job an intermediate file and an artifact; their keys."""
+    stored = [keys.speech(str(job_id)), keys.artifact(str(job_id), "es.mp4")]
+    for key in stored:
+        await storage.put_bytes(key, b"1")
+    return stored
+
+
+async def kept(storage: Storage, stored: list[str]) -> list[bool]:
+    return [await storage.exists(key) for key in stored]
+
+
+async def state(make_session: Sessions, job: Job) -> Job:
+    async with make_session() as session:
+        return await session.get_one(Job, job.id)
+
+
+@pytest.mark.parametrize(
+    ("status", "left"),
+    [("completed", [False, True]), ("failed", [False, False]), ("cancelled", [False, False])],
+)
+async def test_an_ended_jobs_files_are_deleted_but_the_artifacts_of_a_completed_one(
+    engine: AsyncEngine, make_session: Sessions, make_job: MakeJob, storage: Storage, status: str, left: list[bool]
+) -> None:
+    job = await make_job(status=status, finished_at=LONG_AGO, started=False)
+    stored = await files_of(storage, job.id)
+    await workflow(engine, str(job.id), "SUCCESS")
+    await workflow(engine, f"{job.id}-3", "SUCCESS", str(job.id))
+    await sweep(engine, storage, never)
+    assert await kept(storage, stored) == left
+    assert (await state(make_session, job)).swept_at is not None
+
+
+async def test_files_half_written_by_a_killed_worker_are_deleted_beside_the_artifacts(
+    engine: AsyncEngine, make_job: MakeJob, storage: Storage, app_settings: Settings
+) -> None:
+    job = await make_job(status="completed", finished_at=LONG_AGO, started=False)
+    stored = await files_of(storage, job.id)
+    half = app_settings.data_dir / "storage" / f"{stored[1]}#1"
+    half.write_bytes(b"half")
+    await sweep(engine, storage, never)
+    assert not half.exists()
+    assert await kept(storage, stored) == [False, True]
+
+
+async def test_a_swept_job_is_not_looked_at_again(engine: AsyncEngine, make_job: MakeJob, storage: Storage) -> None:
+    job = await make_job(status="failed", finished_at=LONG_AGO, swept_at=LONG_AGO, started=False)
+    stored = await files_of(storage, job.id)
+    await sweep(engine, storage, never)
+    assert await kept(storage, stored) == [True, True]
+
+
+@pytest.mark.parametrize("active", ["ENQUEUED", "PENDING", "DELAYED"])
+@pytest.mark.parametrize("child", [False, True])
+async def test_files_of_a_job_of_which_something_still_runs_stay(
+    engine: AsyncEngine, make_session: Sessions, make_job: MakeJob, storage: Storage, active: str, child: bool
+) -> None:
+    job = await make_job(status="failed", finished_at=LONG_AGO, started=False)
+    stored = await files_of(storage, job.id)
+    await workflow(engine, str(job.id), "ERROR" if child else active)
+    if child:
+        await workflow(engine, f"{job.id}-7", active, str(job.id))
+    asked: list[str] = []
+
+    async def note(workflow_id: str) -> None:
+        asked.append(workflow_id)
+
+    await sweep(engine, storage, note)
+    assert asked == [str(job.id)]
+    assert await kept(storage, stored) == [True, True]
+    assert (await state(make_session, job)).swept_at is None
+
+
+async def test_files_of_open_jobs_and_of_those_just_ended_stay(
+    engine: AsyncEngine, make_job: MakeJob, storage: Storage
+) -> None:
+    just_ended = await make_job(status="failed", finished_at=datetime.now(UTC), started=False)
+    stored = await files_of(storage, just_ended.id) + await files_of(storage, (await make_job()).id)
+    await sweep(engine, storage, never)
+    assert await kept(storage, stored) == [True] * 4
+
+
+async def test_queued_children_of_an_ended_job_are_cancelled_and_then_its_files_go(
+    engine: AsyncEngine, make_job: MakeJob, storage: Storage, database_url: str
+) -> None:
+    job, other = [await make_job(status="cancelled", finished_at=LONG_AGO, started=False) for _ in range(2)]
+    running = await make_job()
+    stored = await files_of(storage, job.id)
+    await workflow(engine, str(job.id), "CANCELLED")
+    await workflow(engine, f"{job.id}-1", "SUCCESS", str(job.id))
+    await workflow(engine, f"{job.id}-2", "ENQUEUED", str(job.id))
+    await workflow(engine, str(other.id), "CANCELLED")
+    await workflow(engine, str(running.id), "PENDING")
+    await workflow(engine, f"{running.id}-2", "ENQUEUED", str(running.id))
+    system_engine = make_sync_engine(database_url)
+    client = durable.api_client(system_engine)
+
+    async def cancel(workflow_id: str) -> None:
+        await client.cancel_workflow_async(workflow_id, cancel_children=True)
+
+    await sweep(engine, storage, cancel)
+    assert await statuses(engine) == {
+        str(job.id): "CANCELLED",
+        f"{job.id}-1": "SUCCESS",
+        f"{job.id}-2": "CANCELLED",
+        str(other.id): "CANCELLED",
+        str(running.id): "PENDING",
+        f"{running.id}-2": "ENQUEUED",
+    }
+    assert await kept(storage, stored) == [False, False]
+    system_engine.dispose()
+
+
+async def test_an_open_job_without_a_workflow_is_failed(
+    engine: AsyncEngine, make_session: Sessions, make_job: MakeJob, storage: Storage
+) -> None:
+    lost, young = await make_job(created_at=LONG_AGO), await make_job()
+    await sweep(engine, storage, never)
+    after = await state(make_session, lost)
+    assert (after.status, (after.error or {})["code"]) == ("failed", "given_up")
+    assert (await state(make_session, young)).status == "processing"
+
+
+class _Jammed(Storage):
+    """A storage that refuses to delete one job's files."""
+
+    refused = ""
+
+    async def delete_prefix(self, prefix: str) -> None:
+        if self.refused in prefix:
+            raise StorageError(prefix)
+        await super().delete_prefix(prefix)
+
+
+async def test_files_that_cannot_be_deleted_do_not_keep_the_others_and_are_tried_again(
+    engine: AsyncEngine, make_session: Sessions, make_job: MakeJob, tmp_path: Path
+) -> None:
+    storage = _Jammed.in_folder(tmp_path / "storage")
+    first, second = [await make_job(status="failed", finished_at=LONG_AGO, started=False) for _ in range(2)]
+    stored = await files_of(storage, first.id) + await files_of(storage, second.id)
+    storage.refused = str(first.id)
+    await sweep(engine, storage, never)
+    assert await kept(storage, stored) == [True, True, False, False]
+    storage.refused = "none"
+    await sweep(engine, storage, never)
+    assert await kept(storage, stored) == [False] * 4
+    assert (await state(make_session, first)).swept_at is not None
