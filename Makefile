@@ -10,7 +10,11 @@ export PYTHONWARNINGS ?= ignore
 # The starter set needs nothing but the package index; `make up OCTAVIA_WEIGHTS=standard` takes the full models.
 STARTER := OCTAVIA_WEIGHTS=starter
 
-.PHONY: demo test lint up soak bench weights setup clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint up soak bench weights setup system clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 demo: weights ## Dub the sample into Spanish and print where the results are
 	$(STARTER) $(BIN)/octavia dub $(SAMPLE) --to es --out out
@@ -21,7 +25,7 @@ up: setup ## Run everything on this machine until Ctrl-C
 test: lint weights ## Lint, types, import contracts, tests
 	$(STARTER) $(BIN)/pytest -m "not soak"
 
-lint: setup
+lint: setup ## Lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -33,18 +37,23 @@ soak: weights ## The same promises at full size: hours of audio, kills by the do
 bench: weights ## A warm one-minute dub against the script a user would write
 	$(STARTER) $(BIN)/python -m benchmarks.dub
 
-weights: setup
-	$(STARTER) $(BIN)/python -m serve.weights pull --set starter
+weights: setup ## Fetch and convert the starter set of weights
+	@$(STARTER) $(BIN)/python -m serve.weights pull --set starter >/dev/null
 
-setup: $(VENV)/.installed system
+setup: $(VENV)/.installed ## Install everything into .venv
 
-$(VENV)/.installed: pyproject.toml requirements.lock scripts/install.sh
+$(VENV)/.installed: pyproject.toml requirements.lock scripts/install.sh | system
 	scripts/install.sh $(PYTHON)
-	touch $@
 
-.PHONY: system
+# .installed holds the TORCH_INDEX_URL it was made with; another one makes it anew, none keeps what is there.
+ifneq ($(TORCH_INDEX_URL),)
+ifneq ($(TORCH_INDEX_URL),$(shell cat $(VENV)/.installed 2>/dev/null))
+.PHONY: $(VENV)/.installed
+endif
+endif
+
 system:
-	@scripts/system_packages.sh
+	@scripts/system_packages.sh $(PYTHON)
 
-clean:
+clean: ## Remove .venv and out
 	rm -rf $(VENV) out

@@ -1,17 +1,36 @@
 #!/usr/bin/env bash
-# Installs Debian's ffmpeg and espeak-ng where they are missing.
+# Installs what is missing of ffmpeg, espeak-ng and Python 3.11 with its venv module, on Debian and Ubuntu.
+# Usage: scripts/system_packages.sh [PYTHON]
 set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${1:-python3.11}
+
+can_make_venvs() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
+
 missing=()
 command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || missing+=(ffmpeg)
 command -v espeak-ng >/dev/null || missing+=(espeak-ng)
+[ -x .venv/bin/pip ] || can_make_venvs || missing+=(python3.11 python3.11-venv)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
-if ! command -v apt-get >/dev/null; then
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    as_root=(sudo)
+fi
+if ! command -v apt-get >/dev/null || ! command -v "${as_root[0]:-true}" >/dev/null; then
     echo "Please install ${missing[*]} with your system's package manager, then run make again." >&2
     exit 1
 fi
-as_root=()
-[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+apt=("${as_root[@]+"${as_root[@]}"}" env DEBIAN_FRONTEND=noninteractive apt-get -qq)
+
 echo "Installing ${missing[*]} …"
-"${as_root[@]}" apt-get update -qq
-DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+"${apt[@]}" update
+if ! "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null; then
+    echo "apt-get could not install ${missing[*]}. Where the distribution has no Python 3.11, install it another way" >&2
+    echo "(pyenv, or Ubuntu's PPA deadsnakes) and run make PYTHON=/path/to/python3.11" >&2
+    exit 1
+fi
+if [ ! -x .venv/bin/pip ] && ! can_make_venvs; then
+    echo "$python has no venv module. Run make PYTHON=/path/to/python3.11 with a whole Python 3.11." >&2
+    exit 1
+fi
