@@ -55,6 +55,7 @@ class DataPlane:
     def __init__(self, specs: Mapping[str, ModelSpec], backends: Mapping[str, Backend]) -> None:
         self._specs = specs
         self._backends = backends
+        self._catalogues: dict[str, Sequence[Mapping[str, Any]]] = {}
 
     async def ready(self) -> bool:
         """Whether every model is ready."""
@@ -76,7 +77,7 @@ class DataPlane:
         """Triton's ModelConfig with what the loaded weights can do in parameters["catalogue"] (JSON)."""
         spec = self.spec(name, version)
         config = spec.config()
-        entries = await self._guarded(name, self._backends[name].catalogue())
+        entries = self._catalogues.get(name) or await self._catalogue(name)
         config.parameters["catalogue"].string_value = json.dumps(list(entries), ensure_ascii=False)
         return config
 
@@ -102,11 +103,19 @@ class DataPlane:
         return InferenceResponse(spec.name, request.id, outputs)
 
     async def _is_ready(self, name: str) -> bool:
+        """Whether a replica answers; one that has answered before and now does not in time is busy, not gone."""
         try:
-            await asyncio.wait_for(self._guarded(name, self._backends[name].catalogue()), READY_TIMEOUT_S)
-        except (ModelError, TimeoutError):
+            await asyncio.wait_for(self._catalogue(name), READY_TIMEOUT_S)
+        except ModelError:
             return False
+        except TimeoutError:
+            return name in self._catalogues
         return True
+
+    async def _catalogue(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """What the model's weights can do, kept for those who ask while its replicas are busy."""
+        self._catalogues[name] = await self._guarded(name, self._backends[name].catalogue())
+        return self._catalogues[name]
 
     async def _guarded(self, name: str, call: Awaitable[Any]) -> Any:
         """The backend's answer. Whatever is not a ModelError is logged here and told as INTERNAL without details."""
