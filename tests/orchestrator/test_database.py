@@ -90,7 +90,7 @@ async def test_patient_work_waits_for_a_free_connection(database_url: str) -> No
     )
 
     async def work(session: AsyncSession) -> int:
-        return (await session.execute(sa.text("select 7"))).scalar_one()
+        return int((await session.execute(sa.text("select 7"))).scalar_one())
 
     async with engine.connect():
         with pytest.raises(sa.exc.TimeoutError):
