@@ -12,6 +12,8 @@ from ray import serve
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from serve.catalogue import CatalogueEntry
 from serve.errors import ModelError, unavailable
@@ -126,6 +128,10 @@ class Protocol(GrpcService):
     def __init__(self, specs: Mapping[str, ModelSpec], **handles: DeploymentHandle[Any]) -> None:
         backends = {name: RayBackend(name, handle) for name, handle in handles.items()}
         self._plane = DataPlane(specs, backends)
+
+    async def __call__(self, request: Request) -> JSONResponse:
+        """The protocol is spoken over gRPC only."""
+        return JSONResponse({"error": "this server speaks the Open Inference Protocol over gRPC only"}, status_code=501)
 
 
 def quiet_libraries() -> None:

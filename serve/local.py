@@ -17,6 +17,7 @@ import psutil
 
 from serve.environment import prepare_environment
 from serve.settings import ServeSettings
+from serve.supervise import adopt_orphans, end_descendants
 
 PARENT_VARIABLE = "OCTAVIA_PARENT_PID"
 PARENT_POLL_S = 1.0
@@ -71,6 +72,7 @@ def main() -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    adopt_orphans()
     on_signal(raise_stopped)
     watch_parent()
     try:
@@ -101,6 +103,7 @@ def run(settings: ServeSettings) -> int:
     finally:
         on_signal(signal.SIG_IGN)
         plane.stop()
+        end_descendants()
 
 
 if __name__ == "__main__":

@@ -69,7 +69,12 @@ def start_models(settings: ServeSettings, application: Application) -> dict[str,
         grpc_options=gRPCOptions(**grpc),
         logging_config=config.logging_config,
     )
-    serve.run(application, name=APPLICATION, route_prefix=config.applications[0].route_prefix)
+    serve.run(
+        application,
+        name=APPLICATION,
+        route_prefix=config.applications[0].route_prefix,
+        logging_config=config.logging_config,
+    )
     return {
         "event": "ready",
         "grpc": f"{settings.serve_host}:{settings.serve_grpc_port}",

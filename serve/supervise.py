@@ -1,8 +1,8 @@
 """`python -m serve` is two processes: this one, which leaves no orphan behind, and the plane itself.
 
-Ray starts a dozen processes, some of which outlive it after a crash. This process adopts them (as Linux's child
-subreaper), passes signals on, and when the plane has ended, however it did, ends whatever is left. Should this process
-be killed itself, the kernel tells the plane (PR_SET_PDEATHSIG), which then stops by itself.
+Ray starts a dozen processes, some of which outlive it. This process adopts them (as Linux's child subreaper), passes
+signals on, and when the plane has ended, however it did, ends whatever is left. Should this process be killed itself,
+the kernel tells the plane (PR_SET_PDEATHSIG), which then stops and clears up by itself.
 """
 
 import ctypes
@@ -28,6 +28,11 @@ def prctl(option: int, value: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def adopt_orphans() -> None:
+    """Descendants whose parent ends become our children, not init's."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
 def dies_with(parent: int) -> Callable[[], None]:
     """To be run in a new child: SIGTERM when its parent ends, at once if it has ended already."""
 
@@ -42,7 +47,7 @@ def dies_with(parent: int) -> Callable[[], None]:
 
 def supervise(command: list[str]) -> int:
     """Runs the command to its end and returns its exit status; none of its descendants is alive then."""
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     child = subprocess.Popen(command, start_new_session=True, preexec_fn=dies_with(os.getpid()))  # noqa: PLW1509
     for each in STOP_SIGNALS:

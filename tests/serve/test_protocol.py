@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
@@ -15,6 +16,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from serve.protocol.grpc import GrpcService
+from tests.fixtures_model_plane import Plane
 
 Tensor = Callable[[str, Any, str], triton.InferInput]
 MODELS = ["coqui_tts", "opus_mt", "vad", "whisper"]
@@ -298,6 +300,12 @@ def test_what_the_server_does_not_offer_is_unimplemented(triton_client: triton.I
     assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
     methods = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
     assert all(hasattr(GrpcService, method.name) for method in methods)
+
+
+def test_http_says_that_the_protocol_is_spoken_over_grpc(plane: Plane) -> None:
+    response = httpx.get(f"http://{plane.ready['http']}/v2/health/live")
+    assert response.status_code == 501
+    assert "gRPC" in response.json()["error"]
 
 
 def test_a_message_of_64_mb_passes_and_is_judged_by_its_content(stub: Any) -> None:
