@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -243,13 +244,11 @@ class _HashedFile:
 
 def _delete_staged(folder: Path, prefix: str) -> None:
     """Delete unfinished files below folder/prefix, and folders that hold nothing any more."""
-    top = folder / prefix
-    for path in sorted(top.rglob("*"), reverse=True):
-        if path.is_dir():
-            _remove_empty(path)
-        elif _STAGED.search(path.name):
-            path.unlink(missing_ok=True)
-    _remove_empty(top)
+    for name, _, files in os.walk(folder / prefix, topdown=False):
+        for file in files:
+            if _STAGED.search(file):
+                Path(name, file).unlink(missing_ok=True)
+        _remove_empty(Path(name))
 
 
 def _remove_empty(folder: Path) -> None:

@@ -52,9 +52,9 @@ async def media(make_media: MakeMedia) -> Media:
 @pytest.fixture
 def make_job(make_session: Sessions, media: Media) -> MakeJob:
     async def make(*, started: bool = True, **changes: Any) -> Job:
-        values = {"kind": "video_translation", "target_languages": ["es"]} | changes
+        values = {"kind": "video_translation", "target_languages": ["es"], "media_id": media.id} | changes
         async with make_session.begin() as session:
-            job = Job(id=uuid7(), user_id=media.user_id, media_id=media.id, **values)
+            job = Job(id=uuid7(), user_id=media.user_id, **values)
             session.add(job)
             await session.flush()
             await progress.announce(session, job.id, "progress", {"status": "pending", "progress": 0})

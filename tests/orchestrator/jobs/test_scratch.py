@@ -60,6 +60,11 @@ def test_a_full_disk_inside_is_named(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def test_a_device_that_takes_no_byte_is_named_as_full(tmp_path: Path) -> None:
+    with worker_scratch(tmp_path, "me"), pytest.raises(StorageFullError), scratch_folder():
+        Path("/dev/full").write_text("1")
+
+
 def test_what_a_killed_worker_left_is_removed_by_the_next_and_a_living_ones_stays(tmp_path: Path) -> None:
     dead, left = a_worker(tmp_path, "dead")
     alive, used = a_worker(tmp_path, "alive")

@@ -1,5 +1,6 @@
 """The net under the workflows: what it ends, what it deletes, and what it leaves alone."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -189,3 +190,17 @@ async def test_files_that_cannot_be_deleted_do_not_keep_the_others_and_are_tried
     await sweep(engine, storage, never)
     assert await kept(storage, stored) == [False] * 4
     assert (await state(make_session, first)).swept_at is not None
+
+
+async def test_workers_that_sweep_at_once_do_not_disturb_each_other(
+    engine: AsyncEngine, make_session: Sessions, make_job: MakeJob, storage: Storage
+) -> None:
+    jobs = [await make_job(status="failed", finished_at=LONG_AGO, started=False) for _ in range(3)]
+    stored = [key for job in jobs for key in await files_of(storage, job.id)]
+    for job in jobs:
+        for segment in range(50):
+            await storage.put_bytes(keys.rendition(str(job.id), "es", segment), b"1")
+    await asyncio.gather(*(sweep(engine, storage, never) for _ in range(4)))
+    await sweep(engine, storage, never)
+    assert await kept(storage, stored) == [False] * len(stored)
+    assert None not in [(await state(make_session, job)).swept_at for job in jobs]

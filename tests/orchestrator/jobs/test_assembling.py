@@ -1,0 +1,128 @@
+"""Dubs assembled from speech that lies in storage, and a job's texts: with ffmpeg, without models."""
+
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+import soundfile
+import sqlalchemy as sa
+from dbos import AsyncSQLAlchemyDatasource
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+
+from orchestrator.dubbing.mix import RATE
+from orchestrator.inference import Inference
+from orchestrator.jobs import assembling, context, keys
+from orchestrator.jobs.models import Job, JobEvent, Rendition, SegmentRow
+from orchestrator.jobs.scratch import worker_scratch
+from orchestrator.jobs.writing import write_subtitles
+from orchestrator.settings import Settings
+from orchestrator.storage import Storage
+from tests.orchestrator.jobs.conftest import MakeJob, MakeMedia
+
+pytestmark = pytest.mark.anyio
+Sessions = async_sessionmaker[AsyncSession]
+
+LANGUAGES = ["es", "de"]
+SEGMENTS = [(0.5, 2.0, "Hello there."), (3.0, 4.5, "How are you?")]
+SPOKEN_S = [3.0, 1.0]
+"""The first runs half a second into the second."""
+
+
+@pytest.fixture
+async def storage_of_steps(engine: AsyncEngine, app_settings: Settings, storage: Storage) -> AsyncIterator[Storage]:
+    """A worker's context for steps that ask no models, and its scratch folder."""
+    assert app_settings.database_url
+    datasource = await AsyncSQLAlchemyDatasource.create(app_settings.database_url, engine=engine)
+    async with Inference("127.0.0.1:1", wait_s=1) as models:
+        context.use(context.WorkerContext(app_settings, engine, storage, models, datasource))
+        with worker_scratch(app_settings.scratch_root, "me"):
+            yield storage
+
+
+@pytest.fixture
+async def dub(
+    make_job: MakeJob, make_media: MakeMedia, make_session: Sessions, storage_of_steps: Storage, clips: Path
+) -> Job:
+    """A job whose two segments are translated to two languages and spoken."""
+    media = await make_media(duration=6.0, storage_key="media/clip/source")
+    await storage_of_steps.put_file("media/clip/source", clips / "v.mp4")
+    job = await make_job(target_languages=LANGUAGES, source_language="en", media_id=media.id)
+    async with make_session.begin() as session:
+        for index, (start, end, text) in enumerate(SEGMENTS):
+            words = [{"text": text, "start": start, "end": end, "probability": 0.9}]
+            values = {"passage": 0, "start": start, "end": end, "next_start": end + 1, "language": "en", "text": text}
+            session.add(SegmentRow(job_id=job.id, index=index, words=words, **values))
+            for language in LANGUAGES:
+                key = keys.rendition(str(job.id), language, index)
+                await storage_of_steps.put_bytes(key, tone(SPOKEN_S[index]))
+                values = {"text": f"{language} {index}", "speed": 1.0, "seconds": SPOKEN_S[index], "audio_key": key}
+                session.add(Rendition(job_id=job.id, language=language, segment=index, **values))
+    return job
+
+
+def tone(seconds: float) -> bytes:
+    samples = 0.2 * np.sin(np.arange(round(seconds * RATE)) * (2 * np.pi * 300 / RATE))
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+async def onsets(make_session: Sessions, job: Job, language: str) -> list[float | None]:
+    async with make_session() as session:
+        query = sa.select(Rendition).where(Rendition.job_id == job.id, Rendition.language == language)
+        return [each.onset for each in (await session.scalars(query.order_by(Rendition.segment))).all()]
+
+
+async def test_speech_is_placed_at_its_onset_and_behind_speech_that_overflows(dub: Job, make_session: Sessions) -> None:
+    for _ in range(2):
+        await assembling.place_dub(str(dub.id), "es")
+        first, second = await onsets(make_session, dub, "es")
+        assert first == 0.5
+        assert second is not None
+        assert second >= 3.5
+    assert await onsets(make_session, dub, "de") == [None, None]
+
+
+async def test_a_job_without_speech_is_placed_too(make_job: MakeJob, storage_of_steps: Storage) -> None:
+    await assembling.place_dub(str((await make_job()).id), "es")
+
+
+async def test_a_dub_of_two_languages_is_rendered_and_its_progress_never_starts_again(
+    dub: Job, make_session: Sessions, storage_of_steps: Storage, app_settings: Settings
+) -> None:
+    for language in LANGUAGES:
+        await assembling.place_dub(str(dub.id), language)
+    texts = await write_subtitles(str(dub.id))
+    reached = []
+    for language in LANGUAGES:
+        video, report = await assembling.render(str(dub.id), language)
+        assert (video["name"], video["content_type"]) == (f"{language}.mp4", "video/mp4")
+        assert await storage_of_steps.size(video["storage_key"]) == video["size"] > 0
+        said = json.loads(await storage_of_steps.read_range(report["storage_key"], 0, report["size"]))
+        assert said["language"] == language
+        async with make_session() as session:
+            reached.append((await session.get_one(Job, dub.id)).counts["merging"])
+    assert reached == [[52, 100], [100, 100]]
+    assert sorted(each["name"] for each in texts) == sorted(
+        [f"{language}.{suffix}" for language in ("en", *LANGUAGES) for suffix in ("srt", "vtt")]
+        + ["transcript.en.json"]
+    )
+    assert await merged_shares(make_session, dub.id) == sorted(set(await merged_shares(make_session, dub.id)))
+    assert list((app_settings.scratch_root / "me").iterdir()) == []
+
+
+async def merged_shares(make_session: Sessions, job_id: UUID) -> list[int]:
+    async with make_session() as session:
+        events = await session.scalars(sa.select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id))
+        return [each.data["counts"]["merging"][0] for each in events if "merging" in each.data.get("counts", {})]
+
+
+async def test_a_cancelled_job_is_not_rendered(dub: Job, make_session: Sessions, storage_of_steps: Storage) -> None:
+    async with make_session.begin() as session:
+        await session.execute(sa.update(Job).where(Job.id == dub.id).values(status="cancelled"))
+    assert await assembling.render(str(dub.id), "es") == []
+    assert not await storage_of_steps.exists(keys.artifact(str(dub.id), "es.mp4"))
