@@ -96,9 +96,11 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
         report(LEVELLED)
         result = await _finished(dub, language, source, track, cues, scratch, report)
         report(1.0)
-        measured = await _report(dub, language, result, cues, measured=track is not None)
         name = f"{language}{result.suffix}"
-        stored = await current().storage.put_file(keys.artifact(job_id, name), result)
+        measured, stored = await asyncio.gather(
+            _report(dub, language, result, cues, measured=track is not None),
+            current().storage.put_file(keys.artifact(job_id, name), result),
+        )
     kind = "video" if result.suffix == ".mp4" else "audio"
     content_type = {"video": "video/mp4", "audio": "audio/mpeg"}[kind]
     data = json.dumps(measured, indent=1).encode()

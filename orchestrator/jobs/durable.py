@@ -126,14 +126,14 @@ async def register_queues(*, jobs_per_worker: int, chunks_per_worker: int) -> No
         JOBS_QUEUE,
         worker_concurrency=jobs_per_worker,
         partition_worker_concurrency=max(1, jobs_per_worker * 3 // 4),
-        polling_interval_sec=0.2,
+        polling_interval_sec=0.3,
         on_conflict="always_update",
     )
     await DBOS.register_queue_async(
         CHUNKS_QUEUE,
         worker_concurrency=chunks_per_worker,
         partition_worker_concurrency=max(1, chunks_per_worker * 3 // 4),
-        polling_interval_sec=0.1,
+        polling_interval_sec=0.2,
         on_conflict="always_update",
     )
 

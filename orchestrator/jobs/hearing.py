@@ -5,12 +5,10 @@ keyed by job and index and publishes objects under keyed names.
 """
 
 import asyncio
-import tempfile
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -30,6 +28,7 @@ from orchestrator.jobs import keys, progress, rows
 from orchestrator.jobs.advance import advance
 from orchestrator.jobs.context import current
 from orchestrator.jobs.models import HeardWindow, Job, SegmentRow
+from orchestrator.jobs.scratch import scratch_folder
 from orchestrator.media.audio import extract_speech_audio
 from orchestrator.media.models import Media
 
@@ -73,8 +72,8 @@ async def extract(job_id: str) -> None:
         return await session.get_one(Media, job.media_id)
 
     media = await patiently(current().engine, media_of)
-    with tempfile.TemporaryDirectory(prefix="octavia-") as scratch:
-        pcm = Path(scratch) / "speech.pcm"
+    with scratch_folder() as scratch:
+        pcm = scratch / "speech.pcm"
         async with storage.local(media.storage_key) as source:
             await extract_speech_audio(source, pcm)
         await storage.put_file(keys.speech(job_id), pcm)

@@ -22,7 +22,8 @@ from orchestrator.jobs.heartbeat import running
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.1
-"""How often a job looks whether the window or passage it waits for is done."""
+SPOKEN_POLL_S = 0.2
+"""How often a job looks whether the window it waits for is heard; whether each passage is spoken."""
 
 Step = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -132,8 +133,11 @@ async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> int:
                     spoken.append(
                         await DBOS.enqueue_workflow_async(durable.CHUNKS_QUEUE, speak, job_id, target, passage)
                     )
-    for handle in spoken:
-        await handle.get_result(polling_interval_sec=POLL_S)
+    # All are waited for before one's failure is raised: a result that came in later would take a later step's number.
+    waiting = (handle.get_result(polling_interval_sec=SPOKEN_POLL_S) for handle in spoken)
+    for result in await asyncio.gather(*waiting, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
     return done["segments"]
 
 

@@ -16,7 +16,7 @@ import torch
 from serve.errors import ModelError, invalid, not_found
 from serve.models.base import Answer, Tensors, WeightSet, base_language, numbers, texts
 from serve.models.speakable import clean, is_speakable, split_text
-from serve.models.vits import VitsVoice
+from serve.models.vits import VitsVoice, precision_named
 
 SPEEDS = (0.5, 2.0)
 SILENCE_S = 0.1
@@ -39,13 +39,14 @@ class CoquiTts:
     def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
         self._max_characters = int(parameters.get("max_characters", "5000"))
         self._split_characters = int(parameters.get("split_characters", "250"))
+        self._precision = precision_named(parameters.get("decoder_precision", "auto"))
         self._weights = {weight.name: weight for weight in weights}
         self._lock = Lock()
 
     def load(self) -> None:
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")  # memory: each length of text makes new ones
         torch.set_num_threads(1)
-        self._voices = {name: VitsVoice(weight.folder) for name, weight in self._weights.items()}
+        self._voices = {name: VitsVoice(weight.folder, self._precision) for name, weight in self._weights.items()}
         for name in self._voices:
             self._speak(Utterance("Warm up.", name, 1.0, 0), sound=True)
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,10 @@ Samples = npt.NDArray[np.float32]
 
 SCALES = (0.15, 4.0)
 """Length scales searched for a wanted speed: beyond them a voice is no longer understood."""
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Of the decoder alone. bfloat16 halves its time where the processor has it and errs by -40 dB; auto takes it there."""
+CPU_FLAGS = Path("/proc/cpuinfo")
 
 SOLVE_STEPS = 18
 TOKEN_FRAMES_MAX = 400
@@ -46,7 +50,7 @@ class Plan:
 class VitsVoice:
     """A voice read from folder/config.json and folder/model.pth. Not thread-safe: its owner serialises calls."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, precision: Precision = "float32") -> None:
         base_tts.AudioProcessor = _no_training_audio
         config = load_config(str(folder / "config.json"))
         if config.model_args.use_speaker_embedding or config.model_args.use_d_vector_file:
@@ -56,6 +60,8 @@ class VitsVoice:
         state = torch.load(folder / "model.pth", map_location="cpu", weights_only=True, mmap=True)
         self._net.load_state_dict(state["model"], strict=False)
         self._prepare()
+        self._decoder_type = torch.bfloat16 if _uses_bfloat16(precision) else torch.float32
+        self._net.waveform_decoder.to(self._decoder_type)
         self.sample_rate = int(config.audio.sample_rate)
         self.hop = int(np.prod(config.model_args.upsample_rates_decoder))
         self.tokens = lru_cache(maxsize=4096)(self._tokens)
@@ -103,8 +109,22 @@ class VitsVoice:
         log_scale = torch.repeat_interleave(plan.log_scale, plan.frames, dim=2)
         mask = torch.ones(1, 1, plan.total)
         z = net.flow(mean + plan.noise * torch.exp(log_scale), mask, g=None, reverse=True)
-        samples: Samples = net.waveform_decoder(z, g=None)[0, 0].numpy()
+        samples: Samples = net.waveform_decoder(z.to(self._decoder_type), g=None)[0, 0].float().numpy()
         return samples
+
+
+def precision_named(name: str) -> Precision:
+    """The precision of that name. Raises ValueError naming what there is."""
+    if name not in get_args(Precision):
+        raise ValueError(f"decoder_precision is '{name}', expected one of {', '.join(get_args(Precision))}")
+    return cast(Precision, name)
+
+
+def _uses_bfloat16(precision: Precision) -> bool:
+    if precision == "auto":
+        flags = set(CPU_FLAGS.read_text().split()) if CPU_FLAGS.exists() else set()
+        return bool(flags & {"avx512_bf16", "amx_bf16"})
+    return precision == "bfloat16"
 
 
 def _no_training_audio(config: Any) -> None:

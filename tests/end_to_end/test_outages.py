@@ -114,7 +114,7 @@ def test_a_full_disk_fails_the_job_with_clear_words_and_leaves_nothing_half_writ
     scratch = small_disk / "tmp"
     scratch.mkdir(mode=0o777)
     environment = system_environment(
-        data_dir, model_plane, OCTAVIA_STORAGE_URL=f"file://{small_disk}/storage", TMPDIR=str(scratch)
+        data_dir, model_plane, OCTAVIA_STORAGE_URL=f"file://{small_disk}/storage", OCTAVIA_SCRATCH_DIR=str(scratch)
     )
     system = System(data_dir, environment)
     system.start()
@@ -130,5 +130,5 @@ def test_a_full_disk_fails_the_job_with_clear_words_and_leaves_nothing_half_writ
     assert job["error"]["code"] in ("disk_full", "storage_full")
     assert "space" in job["error"]["message"] or "full" in job["error"]["message"]
     assert job["artifacts"] == []
-    assert list(scratch.glob("octavia-*")) == []
+    assert list(scratch.rglob("octavia-*")) == []
     assert [path for path in small_disk.rglob("*.mp4") if "artifacts" in path.parts] == []
