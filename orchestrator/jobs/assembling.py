@@ -33,7 +33,7 @@ from orchestrator.jobs.scratch import scratch_folder
 from orchestrator.jobs.speaking import DUBBED
 from orchestrator.jobs.writing import ArtifactValues, described, publish, target_cues
 from orchestrator.media.audio import encode_audio
-from orchestrator.media.loudness import measure_loudness, normalise, write_track
+from orchestrator.media.loudness import normalise, write_track
 from orchestrator.media.merge import SoftSubtitles, merge
 from orchestrator.media.models import Media
 from orchestrator.media.streams import inspect
@@ -92,13 +92,13 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
         targets = dub.job.target_languages
         report = MergeProgress(current().engine, job_id, targets.index(language), len(targets))
         await stack.enter_async_context(report)
-        track = await _track(dub, scratch, report) if dub.spoken else None
+        track, loudness = await _track(dub, scratch, report) if dub.spoken else (None, None)
         report(LEVELLED)
         result = await _finished(dub, language, source, track, cues, scratch, report)
         report(1.0)
         name = f"{language}{result.suffix}"
         measured, stored = await asyncio.gather(
-            _report(dub, language, result, cues, measured=track is not None),
+            _report(dub, language, result, cues, loudness),
             current().storage.put_file(keys.artifact(job_id, name), result),
         )
     kind = "video" if result.suffix == ".mp4" else "audio"
@@ -118,13 +118,13 @@ async def _dub(session: AsyncSession, job_id: str, language: str) -> Dub:
     )
 
 
-async def _track(dub: Dub, scratch: Path, report: MergeProgress) -> Path:
-    """The dub's sound over the whole media, at its loudness: a 48 kHz stereo WAV file."""
+async def _track(dub: Dub, scratch: Path, report: MergeProgress) -> tuple[Path, Loudness]:
+    """The dub's sound over the whole media as a 48 kHz stereo WAV file, and the loudness it has reached."""
     raw, finished = scratch / "raw.wav", scratch / "dub.wav"
     measured = await write_track(_mix(dub, report), raw, VOICE_CHANNELS)
-    await normalise(raw, finished, measured)
+    reached = await normalise(raw, finished, measured)
     raw.unlink()
-    return finished
+    return finished, reached
 
 
 async def _mix(dub: Dub, report: MergeProgress) -> AsyncIterator[Samples]:
@@ -186,9 +186,10 @@ async def _finished(
     return result
 
 
-async def _report(dub: Dub, language: str, result: Path, cues: Sequence[Cue], *, measured: bool) -> dict[str, Any]:
-    """What was measured of the finished file, and how the speech fits."""
-    loudness: Loudness | None = await measure_loudness(result) if measured else None
+async def _report(
+    dub: Dub, language: str, result: Path, cues: Sequence[Cue], loudness: Loudness | None
+) -> dict[str, Any]:
+    """What was measured of the finished file, how loud its sound was made, and how the speech fits."""
     container = await inspect(result)
     placements = place(
         [segment.start for segment, _ in dub.spoken],
