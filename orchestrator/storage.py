@@ -131,6 +131,12 @@ class Storage:
             return False
         return True
 
+    async def read(self, key: str) -> bytes:
+        """The whole of a small object. Raises MissingObjectError."""
+        with _named_errors(key):
+            found = await obstore.get_async(self._store, key)
+            return bytes(await found.bytes_async())
+
     async def read_range(self, key: str, start: int, end: int) -> bytes:
         """The bytes [start, end); fewer where the object ends before. Raises MissingObjectError."""
         if end <= start:

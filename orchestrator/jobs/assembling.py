@@ -133,8 +133,7 @@ async def _mix(dub: Dub, report: MergeProgress) -> AsyncIterator[Samples]:
     storage = current().storage
 
     def read(clip: Clip) -> Samples:
-        size = asyncio.run_coroutine_threadsafe(storage.size(clip.key), loop).result()
-        data = asyncio.run_coroutine_threadsafe(storage.read_range(clip.key, 0, size), loop).result()
+        data = asyncio.run_coroutine_threadsafe(storage.read(clip.key), loop).result()
         samples: Samples = soundfile.read(io.BytesIO(data), dtype="float32")[0]
         return samples
 

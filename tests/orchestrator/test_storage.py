@@ -231,3 +231,10 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     assert "no space left" in said
     assert files(tmp_path) == []
     assert StorageFullError().status == 507
+
+
+async def test_a_small_object_is_read_whole_and_a_missing_one_is_named(storage: Storage) -> None:
+    await storage.put_bytes("jobs/a/b", b"abc")
+    assert await storage.read("jobs/a/b") == b"abc"
+    with pytest.raises(MissingObjectError, match="jobs/a/none"):
+        await storage.read("jobs/a/none")
