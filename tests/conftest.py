@@ -1,6 +1,11 @@
 """Fixtures of the whole suite: one PostgreSQL, one model plane, derandomised hypothesis."""
 
+import signal
+
 from hypothesis import HealthCheck, settings
+
+# A shell without a terminal starts what it runs in the background with SIGINT ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "octavia", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

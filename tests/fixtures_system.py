@@ -49,7 +49,7 @@ class System:
             time.sleep(0.1)
         self.state = json.loads(state.read_text())
 
-    def stop(self, number: int = signal.SIGINT) -> int:
+    def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(timeout=90)
 
