@@ -135,7 +135,10 @@ async def test_deleting_what_is_unfinished_spares_the_finished(tmp_path: Path) -
 
 
 async def test_an_object_store_has_nothing_unfinished_to_show() -> None:
-    await Storage(MemoryStore()).delete_unfinished("jobs/1")
+    storage = Storage(MemoryStore())
+    await storage.put_bytes("jobs/1/work/x#27", b"whole")
+    await storage.delete_unfinished("jobs/1")
+    assert await storage.read("jobs/1/work/x#27") == b"whole"
 
 
 async def test_storing_a_large_file_keeps_nobody_waiting_and_its_digest_is_right(

@@ -286,7 +286,9 @@ def settings(**values: object) -> ServeSettings:
 
 
 def test_without_billing_everything_is_admitted() -> None:
-    for item in selection(settings()):
+    starter = selection(settings())
+    assert any(not item.paid_use for item in starter)
+    for item in starter:
         admit(item, settings())
 
 
