@@ -19,7 +19,7 @@ from serve.catalogue import CatalogueEntry
 from serve.errors import ModelError, unavailable
 from serve.models import create
 from serve.models.base import Answer, Array, Tensors
-from serve.protocol.dataplane import DataPlane
+from serve.protocol.dataplane import DataPlane, Ran
 from serve.protocol.grpc import GrpcService
 from serve.protocol.ports import stay_private
 from serve.published import weight_set
@@ -97,11 +97,11 @@ class RayBackend:
         self._name = name
         self._handle = handle
 
-    async def infer(self, inputs: Mapping[str, Array], requested: set[str]) -> Mapping[str, Array]:
+    async def infer(self, inputs: Mapping[str, Array], requested: set[str], deadline: float | None) -> Ran:
         answer = await self._call(self._handle.infer, dict(inputs), requested)
         if isinstance(answer, ModelError):
             raise answer
-        return answer  # type: ignore[no-any-return]
+        return Ran(answer)
 
     async def catalogue(self) -> Sequence[Mapping[str, Any]]:
         return await self._call(self._handle.catalogue)  # type: ignore[no-any-return]

@@ -2,27 +2,35 @@
 
 from enum import StrEnum
 
+RETRY_AFTER_S = 1.0
+
 
 class Code(StrEnum):
     """The status codes of the Open Inference Protocol that we use, by their gRPC names."""
 
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     NOT_FOUND = "NOT_FOUND"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     UNAVAILABLE = "UNAVAILABLE"
     UNIMPLEMENTED = "UNIMPLEMENTED"
     INTERNAL = "INTERNAL"
 
 
 class ModelError(Exception):
-    """A refused or failed request: `message` is for the caller and names the tensor and what was expected."""
+    """A refused or failed request: `message` is for the caller and names the tensor and what was expected.
 
-    def __init__(self, code: Code, message: str) -> None:
+    `retry_after_s`: when to repeat it, where repeating helps.
+    """
+
+    def __init__(self, code: Code, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_after_s = retry_after_s
 
-    def __reduce__(self) -> tuple[type["ModelError"], tuple[Code, str]]:
-        return type(self), (self.code, self.message)
+    def __reduce__(self) -> tuple[type["ModelError"], tuple[Code, str, float | None]]:
+        return type(self), (self.code, self.message, self.retry_after_s)
 
 
 def invalid(message: str) -> ModelError:
@@ -36,8 +44,18 @@ def not_found(message: str) -> ModelError:
 
 
 def unavailable(message: str) -> ModelError:
-    """Not now: starting, restarting or overloaded. Repeating the request is safe."""
-    return ModelError(Code.UNAVAILABLE, message)
+    """Not now: starting or restarting. Repeating the request is safe."""
+    return ModelError(Code.UNAVAILABLE, message, RETRY_AFTER_S)
+
+
+def exhausted(message: str) -> ModelError:
+    """Overloaded, refused before anything was done. Repeating the request later is safe."""
+    return ModelError(Code.RESOURCE_EXHAUSTED, message, RETRY_AFTER_S)
+
+
+def expired(message: str) -> ModelError:
+    """The caller's own time limit passed before the work began."""
+    return ModelError(Code.DEADLINE_EXCEEDED, message)
 
 
 def internal(message: str) -> ModelError:

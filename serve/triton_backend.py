@@ -21,6 +21,8 @@ from serve.weights import ensure, selection
 CODES = {  # ours -> the attribute of pb_utils.TritonError
     Code.INVALID_ARGUMENT: "INVALID_ARG",
     Code.NOT_FOUND: "NOT_FOUND",
+    Code.RESOURCE_EXHAUSTED: "UNAVAILABLE",
+    Code.DEADLINE_EXCEEDED: "CANCELLED",
     Code.UNAVAILABLE: "UNAVAILABLE",
     Code.UNIMPLEMENTED: "UNSUPPORTED",
     Code.INTERNAL: "INTERNAL",

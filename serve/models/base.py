@@ -1,9 +1,9 @@
 """What every model class shares: its weights, its parameters, and reading rows out of tensors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,34 @@ class Model(Protocol):
 
     def catalogue(self) -> list[dict[str, Any]]:
         """What the loaded weights can do, as published in the configuration's parameters."""
+
+
+@runtime_checkable
+class Laned(Protocol):
+    """A model that says which requests may share a batch."""
+
+    def lane(self, inputs: Tensors) -> Hashable:
+        """Requests of one lane may share a batch. ModelError refuses the request before it waits."""
+
+    def size(self, inputs: Tensors) -> int:
+        """What the request counts against the limit of a batch: rows, or tokens."""
+
+
+@runtime_checkable
+class Multiplexed(Protocol):
+    """A model of many sets of weights, loaded when they are asked for.
+
+    A request's key is the comma-joined text of its first row in the tensors that config.pbtxt's parameter
+    `multiplex_by` names; all rows of a request that reaches the model have one key.
+    """
+
+    def open(self, key: str) -> object:
+        """Loads what requests with that key need. It stays loaded as long as the returned object is referenced, and
+        keys that need the same weights share them. ModelError when there is none.
+        """
+
+    def keys(self) -> Sequence[str]:
+        """Keys that together need every set of weights, for servers that load everything."""
 
 
 def texts(request: Tensors, name: str, rows: int, default: str = "") -> list[str]:

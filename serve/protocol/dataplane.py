@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,13 +22,27 @@ READY_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """One inference, as any transport delivers it. No `outputs` means all of them."""
+    """One inference, as any transport delivers it. No `outputs` means all of them.
+
+    `timeout_s`: the request's parameter `timeout`; what has not begun by then is not begun.
+    """
 
     model: str
     version: str
     id: str
     inputs: Sequence[WireTensor]
     outputs: Sequence[str] = field(default_factory=tuple)
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a backend gives back: outputs by name, seconds waited and computed, rows of the batch it ran in."""
+
+    outputs: Mapping[str, Array]
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +57,8 @@ class InferenceResponse:
 class Backend(Protocol):
     """What runs a model, wherever that is."""
 
-    def infer(self, inputs: Mapping[str, Array], requested: set[str]) -> Awaitable[Mapping[str, Array]]:
-        """The outputs by name; ModelError when it cannot."""
+    def infer(self, inputs: Mapping[str, Array], requested: set[str], deadline: float | None) -> Awaitable[Ran]:
+        """The outputs; ModelError when it cannot. What has not begun at `deadline` (time.time()) is not begun."""
 
     def catalogue(self) -> Awaitable[Sequence[Mapping[str, Any]]]:
         """What the loaded weights can do; ModelError while the model is starting."""
@@ -98,8 +113,9 @@ class DataPlane:
             raise invalid(f"an output is asked for twice among {', '.join(request.outputs)}")
         wanted = list(request.outputs or known)
         inputs = validated(spec, request.inputs)
-        answer = await self._guarded(spec.name, self._backends[spec.name].infer(inputs, set(wanted)))
-        outputs = [(known[name], checked_output(spec, known[name], answer[name])) for name in wanted]
+        deadline = None if request.timeout_s is None else time.time() + request.timeout_s
+        ran: Ran = await self._guarded(spec.name, self._backends[spec.name].infer(inputs, set(wanted), deadline))
+        outputs = [(known[name], checked_output(spec, known[name], ran.outputs[name])) for name in wanted]
         return InferenceResponse(spec.name, request.id, outputs)
 
     async def _is_ready(self, name: str) -> bool:

@@ -1,0 +1,38 @@
+"""Where a model computes: on the GPU Ray gave its replica, or on the CPU."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import ctranslate2
+
+Device = Literal["cpu", "cuda"]
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def device_for(parameters: Mapping[str, str]) -> Device:
+    """The device of a model whose config.pbtxt has these parameters: `device` is auto (the default), cpu or cuda.
+
+    auto is cuda where Ray assigned this replica a GPU and CUDA sees it; outside Ray, where CUDA sees one. A GPU that
+    is there but was not assigned is somebody else's. ValueError when cuda is demanded and there is none.
+    """
+    wanted = parameters.get("device", "auto")
+    if wanted not in DEVICES:
+        raise ValueError(f"device is '{wanted}', expected one of {', '.join(DEVICES)}")
+    if wanted == "cpu":
+        return "cpu"
+    if _assigned() and _visible():
+        return "cuda"
+    if wanted == "cuda":
+        raise ValueError("device is 'cuda', but no GPU was assigned to this replica: give it num_gpus in serve.yaml")
+    return "cpu"
+
+
+def _assigned() -> bool:
+    """Whether this replica may use a GPU. Outside Ray whoever starts the process decides (CUDA_VISIBLE_DEVICES)."""
+    ray: Any = sys.modules.get("ray")
+    return bool(ray.get_gpu_ids()) if ray is not None and ray.is_initialized() else True
+
+
+def _visible() -> bool:
+    return bool(ctranslate2.get_cuda_device_count() > 0)
