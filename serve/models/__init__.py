@@ -15,6 +15,8 @@ CLASSES = {  # name in model_repo -> module and class, imported only where they 
 
 
 def create(name: str, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> Model:
-    """The model of that name, not loaded yet. KeyError when there is no class for it."""
-    module, attribute = CLASSES[name]
+    """The model of that name, not loaded yet: of our classes, or the one that config.pbtxt's parameter `class` names as
+    "module:Class". KeyError when there is none.
+    """
+    module, attribute = parameters["class"].split(":") if "class" in parameters else CLASSES[name]
     return cast(Model, getattr(import_module(module), attribute)(parameters, weights))
