@@ -9,6 +9,7 @@ ENVIRONMENT = {  # read by Ray and the libraries when they are imported
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.protocol.proxy:prepare",
     "RAY_enable_worker_prestart": "0",
     "RAY_prestart_worker_first_driver": "0",
+    "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",  # a stuck batch would hold up a graceful stop
     "RAY_DEDUP_LOGS": "0",
     "RAY_COLOR_PREFIX": "0",
     "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -11,6 +11,8 @@ from enum import StrEnum
 import psutil
 from ray.util.metrics import Counter, Gauge, Histogram
 
+from serve.errors import Code, ModelError
+
 TAGS = ("model", "version")
 BATCH_SIZES = [float(2**power) for power in range(13)]
 RAY_PREFIX = re.compile(r"^((?:# (?:HELP|TYPE) )?)ray_(nv_\w+)")
@@ -26,6 +28,20 @@ class Reason(StrEnum):
     OTHER = "OTHER"
 
 
+REASONS = {
+    Code.RESOURCE_EXHAUSTED: Reason.REJECTED,
+    Code.DEADLINE_EXCEEDED: Reason.REJECTED,
+    Code.INTERNAL: Reason.BACKEND,
+}
+
+
+def reason_of(error: ModelError | None) -> Reason:
+    """Triton's reason of a failure; None is a caller that went away."""
+    if error is None:
+        return Reason.CANCELED
+    return REASONS.get(error.code, Reason.OTHER)
+
+
 class ReplicaMetrics:
     """The counters of one replica of a model."""
 
@@ -33,13 +49,13 @@ class ReplicaMetrics:
         self._tags = {"model": model, "version": version}
         self._success = self._counter("request_success", "inferences that were answered")
         self._failure = Counter("nv_inference_request_failure", "inferences that failed", (*TAGS, "reason"))
-        self._requests = self._counter("count", "units of work done: rows, or tokens")
+        self._requests = self._counter("count", "rows answered")
         self._batches = self._counter("exec_count", "batches run")
         self._total_us = self._counter("request_duration_us", "time in the replica")
         self._queue_us = self._counter("queue_duration_us", "time waiting for a batch")
         self._compute_us = self._counter("compute_infer_duration_us", "time computing")
-        self._pending = Gauge("nv_inference_pending_request_count", "units waiting for a batch", TAGS)
-        self._batch = Histogram("nv_inference_batch_size", "units in a batch", BATCH_SIZES, TAGS)
+        self._pending = Gauge("nv_inference_pending_request_count", "units (rows, or tokens) waiting", TAGS)
+        self._batch = Histogram("nv_inference_batch_size", "rows in a batch", BATCH_SIZES, TAGS)
         self._memory = Gauge("nv_model_memory_bytes", "memory of the replica", (*TAGS, "kind"))
 
     def _counter(self, name: str, description: str) -> Counter:

@@ -9,6 +9,8 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 VERSION = "1"
+MAX_QUEUE_SIZE = 10_000
+"""Where config.pbtxt sets no limit, Triton has none; ours is far more than anybody waits for."""
 
 DATATYPES = {  # Triton's configuration name -> the protocol's name
     "TYPE_BOOL": "BOOL",
@@ -54,6 +56,8 @@ class ModelSpec:
     preferred_batch_size: int = 0
     max_queue_delay_s: float = 0.0
     dynamic_batching: bool = False
+    max_queue_size: int = MAX_QUEUE_SIZE
+    queue_timeout_s: float | None = None
     instance_count: int = 1
     kind: str = "KIND_CPU"
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -106,6 +110,7 @@ def _spec(c: Any, text: str, path: Path) -> ModelSpec:
         if len(names) != len(set(names)):
             raise RepositoryError(f"{path}: a tensor is described twice among {', '.join(names)}")
     group = c.instance_group[0] if c.instance_group else None
+    policy = c.dynamic_batching.default_queue_policy
     return ModelSpec(
         name=c.name,
         inputs=inputs,
@@ -116,6 +121,8 @@ def _spec(c: Any, text: str, path: Path) -> ModelSpec:
         preferred_batch_size=max(c.dynamic_batching.preferred_batch_size, default=0),
         max_queue_delay_s=c.dynamic_batching.max_queue_delay_microseconds / 1e6,
         dynamic_batching=c.HasField("dynamic_batching"),
+        max_queue_size=policy.max_queue_size or MAX_QUEUE_SIZE,
+        queue_timeout_s=policy.default_timeout_microseconds / 1e6 or None,
         instance_count=group.count if group else 1,
         kind=model_config_pb2.ModelInstanceGroup.Kind.Name(group.kind) if group else "KIND_CPU",
         parameters={key: value.string_value for key, value in c.parameters.items()},

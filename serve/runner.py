@@ -1,17 +1,24 @@
 """Runs a batch of requests on a model so that what goes wrong with one stays with that one."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from serve.errors import ModelError, internal
+from serve.errors import ModelError, exhausted, internal
 from serve.models.base import Answer, Model, Tensors
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("ray.serve.model")
 
 
-def run_batch(name: str, model: Model, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
+def run_batch(
+    name: str,
+    model: Model,
+    batch: Sequence[Tensors],
+    requested: Sequence[set[str]],
+    on_memory: Callable[[], None] = lambda: None,
+) -> list[Answer]:
     """One answer a request. A batch that raises is run again request by request; what still raises is logged and
-    answered as INTERNAL.
+    answered as INTERNAL. A batch that does not fit into memory is run in halves, and `on_memory` is told; a single
+    request that does not fit is RESOURCE_EXHAUSTED.
     """
     try:
         answers = model.infer(batch, requested)
@@ -21,11 +28,26 @@ def run_batch(name: str, model: Model, batch: Sequence[Tensors], requested: Sequ
     except ModelError as error:
         if len(batch) == 1:
             return [error]
-    except Exception:
+    except Exception as error:
+        if out_of_memory(error):
+            on_memory()
+            if len(batch) == 1:
+                return [exhausted(f"model '{name}' has not the memory for a request of {rows_of(batch[0])} rows")]
+            half = len(batch) // 2
+            return [
+                answer
+                for part in (slice(None, half), slice(half, None))
+                for answer in run_batch(name, model, batch[part], requested[part], on_memory)
+            ]
         log.exception("model %s failed on a batch of %d", name, len(batch))
     if len(batch) == 1:
         return [internal(f"model '{name}' failed on this input; the server's log says why")]
     return [run_batch(name, model, [one], [wanted])[0] for one, wanted in zip(batch, requested, strict=True)]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a library says that memory did not suffice: torch's and CTranslate2's own words, or Python's."""
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
 
 
 def rows_of(request: Tensors) -> int:

@@ -1,0 +1,186 @@
+"""One replica of one model: loads weights, batches across callers, notices when it is stuck. Ray runs it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+
+from serve.batching import Batcher, Limits, Served
+from serve.catalogue import CatalogueEntry
+from serve.errors import Code, ModelError
+from serve.metrics import ReplicaMetrics, reason_of
+from serve.models import create
+from serve.models.base import Answer, Laned, Multiplexed, Tensors
+from serve.published import weight_set
+from serve.repository import VERSION, ModelSpec
+from serve.routing import key_of
+from serve.rows import merge, split
+from serve.runner import rows_of, run_batch
+from serve.weights import ensure
+
+log = logging.getLogger("ray.serve.model")  # Ray Serve's own logger writes it as one JSON line with the replica's id
+
+STUCK_S = 120.0
+"""A batch that takes longer is taken for stuck: the health check fails and Ray replaces the replica."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a replica answers: outputs, or the ModelError as a value: raised, it would cross Ray as a traceback."""
+
+    answer: Answer
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    batch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request in the queue. `held` keeps its weights loaded until it has been answered."""
+
+    inputs: Tensors
+    requested: set[str]
+    held: object = None
+
+
+def limits_of(spec: ModelSpec) -> Limits:
+    """Batching as config.pbtxt has it: a model without dynamic batching takes one request at a time."""
+    concurrent = int(spec.parameters.get("concurrent_batches", "1"))
+    if not spec.dynamic_batching:
+        return Limits(1, slots=concurrent, max_queued=spec.max_queue_size, default_wait_s=spec.queue_timeout_s)
+    return Limits(
+        max_size=int(spec.parameters.get("max_batch_tokens", spec.max_batch_size)),
+        preferred=spec.preferred_batch_size or 1,
+        max_delay_s=spec.max_queue_delay_s,
+        slots=concurrent,
+        max_queued=spec.max_queue_size,
+        default_wait_s=spec.queue_timeout_s,
+    )
+
+
+class ModelReplica:
+    """Loading happens in the constructor, so a replica that is ready has its weights and has been warmed up."""
+
+    async def __init__(  # type: ignore[misc]  # Ray Serve awaits it
+        self, spec: ModelSpec, entries: Sequence[CatalogueEntry], weights_dir: Path
+    ) -> None:
+        quiet_libraries()
+        self._spec = spec
+        weights = [weight_set(await asyncio.to_thread(ensure, entry, weights_dir)) for entry in entries]
+        self._model = create(spec.name, spec.parameters, weights)
+        await asyncio.to_thread(self._model.load)
+        limits = limits_of(spec)
+        self._threads = ThreadPoolExecutor(limits.slots, thread_name_prefix=spec.name)
+        self._batcher: Batcher[Job, Answer] = Batcher(self._run, limits)
+        self._metrics = ReplicaMetrics(spec.name, VERSION)
+        self._stuck_s = float(spec.parameters.get("stuck_s", STUCK_S))
+        self._splits = spec.parameters.get("batch_by_row") == "true"
+        await self._open_first()
+
+    async def _open_first(self) -> None:
+        """Weights are opened through Ray's multiplexing, which tells the routers where they are."""
+        if not isinstance(self._model, Multiplexed):
+            return
+        model, most = self._model, int(self._spec.parameters.get("multiplex_max", "16"))
+
+        @serve.multiplexed(max_num_models_per_replica=most)  # type: ignore[untyped-decorator]
+        async def opened(key: str) -> object:
+            return await asyncio.to_thread(model.open, key)
+
+        self._opened = opened
+        for key in model.keys()[:most]:
+            await opened(key)
+
+    async def infer(self, inputs: Tensors, requested: set[str], deadline: float | None) -> Outcome:
+        """The outputs of a request whose rows all have one key."""
+        began = time.monotonic()
+        try:
+            served = await self._served(inputs, requested, deadline)
+        except ModelError as error:
+            served = Served(error, time.monotonic() - began, 0.0, 0)
+        except asyncio.CancelledError:
+            self._metrics.failed(reason_of(None))
+            raise
+        self._count(served)
+        return Outcome(served.result, served.queue_s, served.compute_s, served.batch)
+
+    async def _served(self, inputs: Tensors, requested: set[str], deadline: float | None) -> Served[Answer]:
+        held = None
+        if isinstance(self._model, Multiplexed):
+            held = await self._opened(key_of(self._spec, inputs))
+        if self._splits and rows_of(inputs) > 1:
+            return await self._row_by_row(inputs, requested, deadline)
+        return await self._submit(Job(inputs, requested, held), deadline)
+
+    async def _submit(self, job: Job, deadline: float | None) -> Served[Answer]:
+        if not self._spec.dynamic_batching:
+            return await self._batcher.submit(job, deadline=deadline)
+        model = self._model
+        lane, size = (
+            (model.lane(job.inputs), model.size(job.inputs))
+            if isinstance(model, Laned)
+            else (None, rows_of(job.inputs))
+        )
+        return await self._batcher.submit(job, lane=lane, size=size, deadline=deadline)
+
+    async def _row_by_row(self, inputs: Tensors, requested: set[str], deadline: float | None) -> Served[Answer]:
+        """Each row waits in its own lane, so a request's rows of different length don't hold each other up."""
+        rows = range(rows_of(inputs))
+        jobs = [Job(split(inputs, [row]), requested) for row in rows]
+        served = await asyncio.gather(*(self._submit(job, deadline) for job in jobs))
+        parts: list[tuple[Sequence[int], Tensors]] = []
+        for row, each in zip(rows, served, strict=True):
+            if isinstance(each.result, ModelError):
+                raise each.result
+            parts.append(([row], each.result))
+        return Served(
+            merge(parts),
+            max(each.queue_s for each in served),
+            max(each.compute_s for each in served),
+            max(each.batch for each in served),
+        )
+
+    async def _run(self, jobs: list[Job]) -> list[Answer]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._compute, jobs)
+
+    def _compute(self, jobs: Sequence[Job]) -> list[Answer]:
+        inputs, requested = [job.inputs for job in jobs], [job.requested for job in jobs]
+        answers = run_batch(self._spec.name, self._model, inputs, requested, on_memory=self._batcher.halve)
+        self._metrics.ran(sum(rows_of(each) for each in inputs))
+        return answers
+
+    def _count(self, served: Served[Answer]) -> None:
+        self._metrics.now(self._batcher.queued)
+        error = served.result
+        if not isinstance(error, ModelError):
+            self._metrics.served(served.queue_s, served.compute_s)
+            return
+        self._metrics.failed(reason_of(error))
+        level = logging.ERROR if error.code == Code.INTERNAL else logging.WARNING
+        fields: Mapping[str, Any] = {"model": self._spec.name, "code": error.code.value, "reason": error.message}
+        log.log(level, "inference failed", extra=fields)
+
+    async def catalogue(self) -> list[dict[str, Any]]:
+        """What the weights of this model can do."""
+        return self._model.catalogue()
+
+    async def check_health(self) -> None:
+        """Called by Ray. RuntimeError when a batch is stuck."""
+        running = self._batcher.oldest_running_s()
+        self._metrics.now(self._batcher.queued)
+        if running > self._stuck_s:
+            raise RuntimeError(
+                f"{self._spec.name}: a batch has been running for {running:.0f} s; replacing the replica"
+            )
+
+
+def quiet_libraries() -> None:
+    """Model libraries log each step; only what went wrong is of interest here."""
+    for name in ("TTS", "faster_whisper", "trainer", "matplotlib", "numba"):
+        logging.getLogger(name).setLevel(logging.ERROR)
