@@ -40,6 +40,10 @@ class Vad:
         del requested
         return [self._one(request["AUDIO"]) for request in batch]
 
+    def speech(self, audio: npt.NDArray[np.float32]) -> list[tuple[float, float]]:
+        """Start and end in seconds of each stretch of speech in 16 kHz audio [n]."""
+        return self._found(audio)[1] if len(audio) else []
+
     def _one(self, audio: npt.NDArray[np.float32]) -> Answer:
         if len(audio) > self._max_seconds * RATE:
             return invalid(
@@ -47,12 +51,16 @@ class Vad:
             )
         if len(audio) == 0:
             return {"SPEECH": np.zeros((0, 2), np.float32), "PROBABILITY": np.zeros(0, np.float32)}
+        probability, stretches = self._found(audio)
+        return {"SPEECH": np.array(stretches, np.float32).reshape(-1, 2), "PROBABILITY": probability}
+
+    def _found(self, audio: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], list[tuple[float, float]]]:
         padded = np.pad(audio, (0, -len(audio) % FRAME))
         probability = np.asarray(self._net(padded), np.float32).reshape(-1)
         stretches = speech_stretches(
             probability, len(audio) / RATE, self._threshold, self._min_silence_s, self._min_speech_s, self._pad_s
         )
-        return {"SPEECH": np.array(stretches, np.float32).reshape(-1, 2), "PROBABILITY": probability}
+        return probability, stretches
 
 
 def speech_stretches(

@@ -1,11 +1,13 @@
 """Whisper on CTranslate2, batched across callers: fixed windows, one encode and generate per bucket, guarded.
 
 A window's result depends on its own samples alone, never on its neighbours in a batch: the encoder's window follows
-from the window's own length, the prompt is its own, and the token cap of a call follows from the bucket.
+from the window's own length, the prompt is its own, and the token cap of a call follows from the bucket. A window in
+which voice activity detection finds nobody speaking is not heard at all.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,26 +19,28 @@ from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens, merge_punctuations
 
+from serve.devices import device_for
 from serve.errors import ModelError, invalid
 from serve.models import whisper_text as rules
 from serve.models.base import Answer, Tensors, WeightSet, base_language, bytes_column, texts
+from serve.models.vad import Vad
 
 TASKS = ("transcribe", "translate")
 FRAMES_PER_S = 100
 HOP = 160
-ROWS_AT_ONCE = 4
-"""Beyond four windows an encoder pass gains nothing on a CPU."""
+COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
 
 PREPEND, APPEND = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """One row: samples [n] at 16 kHz, language or None to detect, and the task."""
+    """One row: samples [n] at 16 kHz, language or None to detect, the task, and the seconds of speech in it."""
 
     audio: npt.NDArray[np.float32]
     language: str | None
     task: str
+    speech_s: float = math.inf
 
     @property
     def seconds(self) -> float:
@@ -54,7 +58,11 @@ class Heard:
 
 
 class Whisper:
-    """Inputs and outputs as in model_repo/whisper/config.pbtxt."""
+    """Inputs and outputs as in model_repo/whisper/config.pbtxt.
+
+    LANGUAGE_PROBABILITY is 1 where the language was given, and 0 where less than LANGUAGE_SPEECH_S of speech made the
+    language a guess.
+    """
 
     def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
         if len(weights) != 1:
@@ -62,13 +70,17 @@ class Whisper:
         self._weights = weights[0]
         self._max_seconds = float(parameters.get("max_seconds", "30"))
         self._beam_size = int(parameters.get("beam_size", "1"))
-        self._compute_type = parameters.get("compute_type", "int8")
+        self._device = device_for(parameters)
+        compute_type = parameters.get("compute_type", "auto")
+        self._compute_type = COMPUTE_TYPES[self._device] if compute_type == "auto" else compute_type
         self._workers = int(parameters.get("workers", "2"))
+        self._rows_at_once = int(parameters.get("max_batch_rows", "4"))
+        self._vad = Vad({}) if parameters.get("vad", "true") == "true" else None
 
     def load(self) -> None:
         self._net = WhisperModel(
             str(self._weights.folder),
-            device="cpu",
+            device=self._device,
             compute_type=self._compute_type,
             num_workers=self._workers,
             cpu_threads=1,
@@ -82,10 +94,19 @@ class Whisper:
         }
         self._suppressed = get_suppressed_tokens(next(iter(self._tokenizers.values())), [-1])
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="whisper")
+        if self._vad is not None:
+            self._vad.load()
         self._hear([Window(np.zeros(rules.RATE, np.float32), "en", "transcribe")], rules.BUCKETS_S[0])
 
     def catalogue(self) -> list[dict[str, Any]]:
         return [dict(self._weights.facts)]
+
+    def lane(self, inputs: Tensors) -> Hashable:
+        """The encoder's window, which a row's own length decides. Rows of one request are batched apart."""
+        return rules.bucket_s(max(self._length(inputs, row) for row in range(len(inputs["AUDIO"]))) / rules.RATE)
+
+    def size(self, inputs: Tensors) -> int:
+        return len(inputs["AUDIO"])
 
     def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
         del requested
@@ -103,7 +124,12 @@ class Whisper:
             lengths = [self._length(request, row) for row in range(rows)]
         except ModelError as error:
             return error
-        return [Window(audio[row, : lengths[row]], languages[row], tasks[row]) for row in range(rows)]
+        return [self._window(audio[row, : lengths[row]], languages[row], tasks[row]) for row in range(rows)]
+
+    def _window(self, audio: npt.NDArray[np.float32], language: str | None, task: str) -> Window:
+        if self._vad is None:
+            return Window(audio, language, task)
+        return Window(audio, language, task, sum(end - start for start, end in self._vad.speech(audio)))
 
     def _language(self, code: str, row: int) -> str | None:
         if not code:
@@ -129,16 +155,16 @@ class Whisper:
         """Hears windows in groups of one bucket, as many groups at a time as there are workers."""
         buckets: dict[int, list[int]] = {}
         for index, window in enumerate(windows):
-            buckets.setdefault(rules.bucket_s(window.seconds), []).append(index)
-        share = min(ROWS_AT_ONCE, max(1, -(-len(windows) // self._workers)))
+            if window.speech_s:
+                buckets.setdefault(rules.bucket_s(window.seconds), []).append(index)
         groups = [
-            (bucket, indices[at : at + share])
+            (bucket, indices[at : at + self._rows_at_once])
             for bucket, indices in sorted(buckets.items(), reverse=True)
-            for at in range(0, len(indices), share)
+            for at in range(0, len(indices), self._rows_at_once)
         ]
         jobs = [(ix, self._pool.submit(self._hear_guarded, [windows[i] for i in ix], bucket)) for bucket, ix in groups]
         heard = {index: result for indices, job in jobs for index, result in zip(indices, job.result(), strict=True)}
-        return [heard[index] for index in range(len(windows))]
+        return [heard.get(index) or _nothing(window) for index, window in enumerate(windows)]
 
     def _hear_guarded(self, windows: Sequence[Window], bucket: int) -> list[Heard]:
         """Hears one bucket; what came out as a loop is heard again alone in the longest window."""
@@ -154,7 +180,8 @@ class Whisper:
         frames = bucket * FRAMES_PER_S
         features = np.stack([self._features(window.audio, frames) for window in windows])
         net = self._net.model
-        encoded = net.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(features, np.float32)))
+        to_cpu = self._device == "cuda" and not all(window.language for window in windows)
+        encoded = net.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(features, np.float32)), to_cpu)
         languages = self._detect(windows, encoded)
         tokenizers = [self._tokenizers[name, window.task] for (name, _), window in zip(languages, windows, strict=True)]
         prompts = [[*tokenizer.sot_sequence, tokenizer.no_timestamps] for tokenizer in tokenizers]
@@ -185,7 +212,7 @@ class Whisper:
             return [(window.language or "", 1.0) for window in windows]
         found = self._net.model.detect_language(encoded)
         return [
-            (window.language, 1.0) if window.language else (ranking[0][0][2:-2], float(ranking[0][1]))
+            (window.language, 1.0) if window.language else _believed(window, ranking[0][0][2:-2], float(ranking[0][1]))
             for window, ranking in zip(windows, found, strict=True)
         ]
 
@@ -214,6 +241,15 @@ class Whisper:
             ):
                 words[i] = _words(found, windows[i].seconds)
         return words
+
+
+def _nothing(window: Window) -> Heard:
+    """Of a window in which nobody speaks."""
+    return Heard(window.language or "", 1.0 if window.language else 0.0)
+
+
+def _believed(window: Window, language: str, probability: float) -> tuple[str, float]:
+    return language, probability if window.speech_s >= rules.LANGUAGE_SPEECH_S else 0.0
 
 
 def _task(name: str, row: int) -> str:

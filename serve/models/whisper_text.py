@@ -11,6 +11,9 @@ BUCKETS_S = (6, 8, 10, 12, 16, 20, 24, 30)
 MARGIN_S = 2.0
 """Silence after the speech. With less, the decoder says the sentence again until it is cut off."""
 
+LANGUAGE_SPEECH_S = 3.0
+"""A language is told from this much speech on: of shorter pieces one in thirty was taken for another."""
+
 TOKENS_PER_S = 12
 TOKENS_FLOOR = 20
 COMPRESSION_MAX = 2.4
