@@ -13,16 +13,15 @@ from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDepl
 from serve.catalogue import CatalogueEntry
 from serve.deployments import ModelReplica, Protocol
 from serve.models import CLASSES
-from serve.repository import RepositoryError, read_repository
+from serve.repository import ModelSpec, RepositoryError, read_repository, stuck_s
 from serve.settings import ServeSettings, get_settings
 from serve.weights import selection
 
-SERVE_YAML = Path(__file__).with_name("serve.yaml")
 APPLICATION = "octavia"
 INGRESS = "protocol"
 
 
-def read_config(path: Path = SERVE_YAML) -> ServeDeploySchema:
+def read_config(path: Path) -> ServeDeploySchema:
     """serve.yaml as Ray validates it; ValueError when a value is not Ray's, or a key, which Ray itself would ignore."""
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     config: ServeDeploySchema = ServeDeploySchema.model_validate(raw)
@@ -45,6 +44,17 @@ def options(application: ServeApplicationSchema) -> dict[str, dict[str, Any]]:
     return {d.name: d.model_dump(exclude_unset=True, exclude={"name"}) for d in application.deployments}
 
 
+def check_drain(spec: ModelSpec, deployment: Mapping[str, Any]) -> None:
+    """ValueError when a replica that is told to stop would be killed before its longest request has ended."""
+    longest = (spec.queue_timeout_s or 0.0) + stuck_s(spec)
+    drain = deployment.get("graceful_shutdown_timeout_s", longest + 1)
+    if drain <= longest:
+        raise ValueError(
+            f"{spec.name}: graceful_shutdown_timeout_s is {drain:g}, but a request may wait and run for {longest:g} s "
+            "(queue timeout and stuck_s in config.pbtxt): raise it"
+        )
+
+
 def build(arguments: Mapping[str, Any]) -> Application:
     """The application: one deployment per model of model_repo/ and the protocol in front of them.
 
@@ -58,12 +68,13 @@ def build(arguments: Mapping[str, Any]) -> Application:
 def assemble(settings: ServeSettings, overrides: Mapping[str, Mapping[str, Any]]) -> Application:
     """As `build`, with each deployment's settings given by its name."""
     specs = read_repository(settings.model_repo)
-    without = sorted(set(specs) - set(CLASSES))
+    without = sorted(name for name, spec in specs.items() if name not in CLASSES and "class" not in spec.parameters)
     if without:
         raise RepositoryError(f"{settings.model_repo}: no class serves the model {', '.join(without)}")
     entries: list[CatalogueEntry] = selection(settings)
     handles = {}
     for name, spec in specs.items():
+        check_drain(spec, overrides.get(name, {}))
         own = [entry for entry in entries if entry.model == name]
         deployment = serve.deployment(name=name)(ModelReplica).options(**overrides.get(name, {}))
         handles[name] = deployment.bind(spec, own, settings.weights_dir)

@@ -1,6 +1,7 @@
 """The process of the plane: prepares the environment, starts the plane, waits, and stops it when told to.
 
-Told by SIGTERM, SIGINT or SIGHUP, or by the end of the process whose id OCTAVIA_PARENT_PID names.
+Told by SIGTERM, SIGINT or SIGHUP, or by the end of the process whose id OCTAVIA_PARENT_PID names. SIGUSR1 has it read
+serve.yaml and model_repo again and replace, one after another, the replicas that this changes.
 """
 
 import json
@@ -16,23 +17,15 @@ from typing import Any
 import psutil
 
 from serve.environment import prepare_environment
+from serve.logs import log_as_json
 from serve.settings import ServeSettings
 from serve.supervise import adopt_orphans, end_descendants
 
 PARENT_VARIABLE = "OCTAVIA_PARENT_PID"
 PARENT_POLL_S = 1.0
+UPDATE = signal.SIGUSR1
 
 log = logging.getLogger("serve")
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {"time": self.formatTime(record), "level": record.levelname.lower(), "message": record.getMessage()}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
 
 
 class Stopped(SystemExit):
@@ -69,11 +62,10 @@ def watch_parent() -> None:
 
 def main() -> int:
     """Runs the plane. 0 when asked to stop, 1 when it could not start."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    log_as_json()
     adopt_orphans()
     on_signal(raise_stopped)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [UPDATE])  # it waits until the plane is up
     watch_parent()
     try:
         return run(ServeSettings())
@@ -91,19 +83,34 @@ def run(settings: ServeSettings) -> int:
     try:
         plane.check_ports(settings)
         application = plane.application(settings)
-        plane.start_ray(settings.serve_metrics_port)
+        plane.start_ray(settings)
         on_signal(raise_stopped)
         ready = plane.start_models(settings, application)
         print(json.dumps(ready), flush=True)  # noqa: T201 - the ready line is the interface
         while True:
-            signal.pause()
-    except (plane.PortError, RepositoryError, WeightsError) as error:
+            signal.sigwaitinfo([UPDATE])
+            update(settings)
+    except (plane.PortError, RepositoryError, WeightsError, ValueError) as error:
         log.error("%s", error)  # noqa: TRY400 - the message says it all
         return 1
     finally:
         on_signal(signal.SIG_IGN)
         plane.stop()
         end_descendants()
+
+
+def update(settings: ServeSettings) -> None:
+    """Applies the changed configuration; a wrong one is logged and changes nothing."""
+    from serve import plane  # noqa: PLC0415
+    from serve.weights_errors import WeightsError  # noqa: PLC0415
+
+    log.info("reading the configuration again")
+    try:
+        plane.update(settings)
+    except (ValueError, WeightsError) as error:
+        log.error("the configuration was not changed: %s", error)  # noqa: TRY400 - the message says it all
+    else:
+        log.info("the configuration is in force")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import ray
 from ray import serve
 from ray.serve import Application
 from ray.serve.config import HTTPOptions, gRPCOptions
+from ray.serve.schema import ServeDeploySchema
 
 from serve.app import APPLICATION, assemble, options, read_config
 from serve.settings import ServeSettings
@@ -39,28 +40,29 @@ def check_ports(settings: ServeSettings) -> None:
 
 def application(settings: ServeSettings) -> Application:
     """The application of serve.yaml, to be started. RepositoryError and WeightsError when it cannot be."""
-    return assemble(settings, options(read_config().applications[0]))
+    return assemble(settings, options(read_config(settings.serve_config).applications[0]))
 
 
-def start_ray(metrics_port: int) -> None:
+def start_ray(settings: ServeSettings) -> None:
     """A Ray of our own on this machine, without dashboard, with a small object store."""
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray.init(
         address="local",
         num_cpus=max(1, os.cpu_count() or 1),
+        num_gpus=settings.serve_num_gpus,
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         logging_level=logging.ERROR,
         log_to_driver=True,
         namespace="octavia",
         _node_ip_address="127.0.0.1",
-        _metrics_export_port=metrics_port,
+        _metrics_export_port=settings.serve_metrics_port,
     )
 
 
 def start_models(settings: ServeSettings, application: Application) -> dict[str, Any]:
     """Starts proxies and models; the ready line once all have loaded."""
-    config = read_config()
+    config = read_config(settings.serve_config)
     http = config.http_options.model_dump() | {"host": settings.serve_host, "port": settings.serve_http_port}
     grpc = config.grpc_options.model_dump() | {"port": settings.serve_grpc_port}
     serve.start(
@@ -69,12 +71,7 @@ def start_models(settings: ServeSettings, application: Application) -> dict[str,
         grpc_options=gRPCOptions(**grpc),
         logging_config=config.logging_config,
     )
-    serve.run(
-        application,
-        name=APPLICATION,
-        route_prefix=config.applications[0].route_prefix,
-        logging_config=config.logging_config,
-    )
+    deploy(config, application)
     return {
         "event": "ready",
         "grpc": f"{settings.serve_host}:{settings.serve_grpc_port}",
@@ -82,6 +79,23 @@ def start_models(settings: ServeSettings, application: Application) -> dict[str,
         "seconds": round(time.time() - psutil.Process().create_time(), 1),
         "pid": os.getpid(),
     }
+
+
+def deploy(config: ServeDeploySchema, application: Application) -> None:
+    """Starts the application, or updates the one that runs: Ray replaces what changed, a replica at a time, and each
+    old one first ends what it has begun.
+    """
+    serve.run(
+        application,
+        name=APPLICATION,
+        route_prefix=config.applications[0].route_prefix,
+        logging_config=config.logging_config,
+    )
+
+
+def update(settings: ServeSettings) -> None:
+    """Reads serve.yaml and model_repo again. Raises what `application` raises, and then nothing has changed."""
+    deploy(read_config(settings.serve_config), application(settings))
 
 
 def stop() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +14,18 @@ from ray import serve
 from serve.batching import Batcher, Limits, Served
 from serve.catalogue import CatalogueEntry
 from serve.errors import Code, ModelError
+from serve.logs import log_as_json, quiet_libraries
 from serve.metrics import ReplicaMetrics, reason_of
 from serve.models import create
 from serve.models.base import Answer, Laned, Multiplexed, Tensors
 from serve.published import weight_set
-from serve.repository import VERSION, ModelSpec
+from serve.repository import VERSION, ModelSpec, stuck_s
 from serve.routing import key_of
 from serve.rows import merge, split
-from serve.runner import rows_of, run_batch
+from serve.runner import failure, rows_of, run_batch
 from serve.weights import ensure
 
-log = logging.getLogger("ray.serve.model")  # Ray Serve's own logger writes it as one JSON line with the replica's id
-
-STUCK_S = 120.0
-"""A batch that takes longer is taken for stuck: the health check fails and Ray replaces the replica."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ def limits_of(spec: ModelSpec) -> Limits:
     if not spec.dynamic_batching:
         return Limits(1, slots=concurrent, max_queued=spec.max_queue_size, default_wait_s=spec.queue_timeout_s)
     return Limits(
-        max_size=int(spec.parameters.get("max_batch_tokens", spec.max_batch_size)),
+        max_size=_batch_limit(spec),
         preferred=spec.preferred_batch_size or 1,
         max_delay_s=spec.max_queue_delay_s,
         slots=concurrent,
@@ -64,12 +62,19 @@ def limits_of(spec: ModelSpec) -> Limits:
     )
 
 
+def _batch_limit(spec: ModelSpec) -> int:
+    """In the units the model counts: tokens, or rows, of which config.pbtxt may want fewer than a request may have."""
+    given = spec.parameters.get("max_batch_tokens") or spec.parameters.get("max_batch_rows")
+    return int(given) if given else spec.max_batch_size
+
+
 class ModelReplica:
     """Loading happens in the constructor, so a replica that is ready has its weights and has been warmed up."""
 
     async def __init__(  # type: ignore[misc]  # Ray Serve awaits it
         self, spec: ModelSpec, entries: Sequence[CatalogueEntry], weights_dir: Path
     ) -> None:
+        log_as_json()
         quiet_libraries()
         self._spec = spec
         weights = [weight_set(await asyncio.to_thread(ensure, entry, weights_dir)) for entry in entries]
@@ -79,7 +84,7 @@ class ModelReplica:
         self._threads = ThreadPoolExecutor(limits.slots, thread_name_prefix=spec.name)
         self._batcher: Batcher[Job, Answer] = Batcher(self._run, limits)
         self._metrics = ReplicaMetrics(spec.name, VERSION)
-        self._stuck_s = float(spec.parameters.get("stuck_s", STUCK_S))
+        self._stuck_s = stuck_s(spec)
         self._splits = spec.parameters.get("batch_by_row") == "true"
         await self._open_first()
 
@@ -162,9 +167,8 @@ class ModelReplica:
             self._metrics.served(served.queue_s, served.compute_s)
             return
         self._metrics.failed(reason_of(error))
-        level = logging.ERROR if error.code == Code.INTERNAL else logging.WARNING
-        fields: Mapping[str, Any] = {"model": self._spec.name, "code": error.code.value, "reason": error.message}
-        log.log(level, "inference failed", extra=fields)
+        if error.code != Code.INTERNAL:  # which is logged with its cause, where it happened
+            log.warning("inference failed", extra=failure(self._spec.name, error))
 
     async def catalogue(self) -> list[dict[str, Any]]:
         """What the weights of this model can do."""
@@ -178,9 +182,3 @@ class ModelReplica:
             raise RuntimeError(
                 f"{self._spec.name}: a batch has been running for {running:.0f} s; replacing the replica"
             )
-
-
-def quiet_libraries() -> None:
-    """Model libraries log each step; only what went wrong is of interest here."""
-    for name in ("TTS", "faster_whisper", "trainer", "matplotlib", "numba"):
-        logging.getLogger(name).setLevel(logging.ERROR)

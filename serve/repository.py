@@ -12,6 +12,9 @@ VERSION = "1"
 MAX_QUEUE_SIZE = 10_000
 """Where config.pbtxt sets no limit, Triton has none; ours is far more than anybody waits for."""
 
+STUCK_S = 120.0
+"""A batch that takes longer is taken for stuck: the health check fails and Ray replaces the replica."""
+
 DATATYPES = {  # Triton's configuration name -> the protocol's name
     "TYPE_BOOL": "BOOL",
     "TYPE_UINT8": "UINT8",
@@ -71,6 +74,11 @@ class ModelSpec:
         return parse_config(self.config_text, self.name)
 
 
+def stuck_s(spec: ModelSpec) -> float:
+    """Seconds after which a batch of this model is taken for stuck: config.pbtxt's parameter `stuck_s`."""
+    return float(spec.parameters.get("stuck_s", STUCK_S))
+
+
 def parse_config(text: str, source: str) -> Any:
     """Triton's ModelConfig message from its text form; RepositoryError says where it is malformed."""
     try:
@@ -110,6 +118,7 @@ def _spec(c: Any, text: str, path: Path) -> ModelSpec:
         if len(names) != len(set(names)):
             raise RepositoryError(f"{path}: a tensor is described twice among {', '.join(names)}")
     group = c.instance_group[0] if c.instance_group else None
+    parameters = {key: value.string_value for key, value in c.parameters.items()}
     policy = c.dynamic_batching.default_queue_policy
     return ModelSpec(
         name=c.name,
@@ -121,11 +130,13 @@ def _spec(c: Any, text: str, path: Path) -> ModelSpec:
         preferred_batch_size=max(c.dynamic_batching.preferred_batch_size, default=0),
         max_queue_delay_s=c.dynamic_batching.max_queue_delay_microseconds / 1e6,
         dynamic_batching=c.HasField("dynamic_batching"),
-        max_queue_size=policy.max_queue_size or MAX_QUEUE_SIZE,
-        queue_timeout_s=policy.default_timeout_microseconds / 1e6 or None,
+        max_queue_size=policy.max_queue_size or int(parameters.get("max_queue_size", MAX_QUEUE_SIZE)),
+        queue_timeout_s=policy.default_timeout_microseconds / 1e6
+        or float(parameters.get("queue_timeout_s", 0))
+        or None,
         instance_count=group.count if group else 1,
         kind=model_config_pb2.ModelInstanceGroup.Kind.Name(group.kind) if group else "KIND_CPU",
-        parameters={key: value.string_value for key, value in c.parameters.items()},
+        parameters=parameters,
     )
 
 

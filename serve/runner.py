@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from serve.errors import ModelError, exhausted, internal
 from serve.models.base import Answer, Model, Tensors
 
-log = logging.getLogger("ray.serve.model")
+log = logging.getLogger(__name__)
 
 
 def run_batch(
@@ -21,10 +21,7 @@ def run_batch(
     request that does not fit is RESOURCE_EXHAUSTED.
     """
     try:
-        answers = model.infer(batch, requested)
-        if len(answers) == len(batch):
-            return answers
-        log.error("model %s gave %d answers to %d requests", name, len(answers), len(batch))
+        return _answers(model, batch, requested)
     except ModelError as error:
         if len(batch) == 1:
             return [error]
@@ -39,10 +36,23 @@ def run_batch(
                 for part in (slice(None, half), slice(half, None))
                 for answer in run_batch(name, model, batch[part], requested[part], on_memory)
             ]
-        log.exception("model %s failed on a batch of %d", name, len(batch))
-    if len(batch) == 1:
-        return [internal(f"model '{name}' failed on this input; the server's log says why")]
+        if len(batch) == 1:
+            failed = internal(f"model '{name}' failed on this input; the server's log says why")
+            log.exception("inference failed", extra=failure(name, failed))
+            return [failed]
     return [run_batch(name, model, [one], [wanted])[0] for one, wanted in zip(batch, requested, strict=True)]
+
+
+def _answers(model: Model, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
+    answers = model.infer(batch, requested)
+    if len(answers) != len(batch):
+        raise ValueError(f"the model gave {len(answers)} answers to {len(batch)} requests")
+    return answers
+
+
+def failure(name: str, error: ModelError) -> dict[str, str]:
+    """The fields of a failure's log line."""
+    return {"model": name, "code": error.code.value, "reason": error.message}
 
 
 def out_of_memory(error: BaseException) -> bool:

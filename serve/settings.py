@@ -18,6 +18,12 @@ class ServeSettings(BaseSettings):
     model_repo: Path = CHECKOUT / "model_repo"
     """Folder with one folder per model (config.pbtxt) and catalogue.toml."""
 
+    serve_config: Path = CHECKOUT / "serve" / "serve.yaml"
+    """Ray Serve's config file: placement, replicas, autoscaling. `kill -USR1` of the plane's process reads it again."""
+
+    serve_num_gpus: int | None = Field(default=None, ge=0)
+    """GPUs of this machine; Ray counts them itself unless told. More than there are makes logical ones, for tests."""
+
     weights_dir: Path = Field(default_factory=lambda: Path.home() / ".cache" / "octavia" / "weights")
     """Where weights are fetched to and converted; shared safely by any number of processes."""
 

@@ -50,7 +50,7 @@ def supervise(command: list[str]) -> int:
     adopt_orphans()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     child = subprocess.Popen(command, start_new_session=True, preexec_fn=dies_with(os.getpid()))  # noqa: PLW1509
-    for each in STOP_SIGNALS:
+    for each in (*STOP_SIGNALS, signal.SIGUSR1):
         signal.signal(each, lambda number, _: child.send_signal(number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     try:

@@ -9,37 +9,47 @@ from pathlib import Path
 
 import pytest
 
-from serve.app import INGRESS, SERVE_YAML, options, read_config
+from serve.app import INGRESS, check_drain, options, read_config
 from serve.environment import ENVIRONMENT
 from serve.protocol import ports, proxy
 from serve.repository import read_repository
-from serve.settings import CHECKOUT
+from serve.settings import CHECKOUT, ServeSettings
 
 SPECS = read_repository(CHECKOUT / "model_repo")
+SERVE_YAML = ServeSettings().serve_config
 
 
 def test_the_file_is_valid_for_ray_and_places_every_model_and_the_protocol() -> None:
-    (application,) = read_config().applications
+    (application,) = read_config(SERVE_YAML).applications
     assert {deployment.name for deployment in application.deployments} == {*SPECS, INGRESS}
     module, _, function = application.import_path.partition(":")
     assert callable(getattr(import_module(module), function))
 
 
 def test_all_replicas_together_fit_one_core() -> None:
-    placed = options(read_config().applications[0]).values()
+    placed = options(read_config(SERVE_YAML).applications[0]).values()
     assert sum(each["num_replicas"] * each["ray_actor_options"]["num_cpus"] for each in placed) <= 1.0
 
 
-def test_batches_can_fill() -> None:
-    placed = options(read_config().applications[0])
+def test_batches_can_fill_and_the_queue_before_them_too() -> None:
+    placed = options(read_config(SERVE_YAML).applications[0])
     for name, spec in SPECS.items():
         concurrent = int(spec.parameters.get("concurrent_batches", "1"))
         rows = spec.max_batch_size if spec.dynamic_batching else 1
         assert placed[name]["max_ongoing_requests"] >= rows * concurrent, name
+        assert placed[name]["max_queued_requests"] > 0, name
+
+
+def test_a_replica_that_stops_has_the_time_for_its_longest_request() -> None:
+    placed = options(read_config(SERVE_YAML).applications[0])
+    for name, spec in SPECS.items():
+        check_drain(spec, placed[name])
+    with pytest.raises(ValueError, match="whisper: graceful_shutdown_timeout_s is 20, but a request may wait and run"):
+        check_drain(SPECS["whisper"], placed["whisper"] | {"graceful_shutdown_timeout_s": 20})
 
 
 def test_voices_speak_side_by_side() -> None:
-    assert options(read_config().applications[0])["coqui_tts"]["num_replicas"] == 2
+    assert options(read_config(SERVE_YAML).applications[0])["coqui_tts"]["num_replicas"] == 2
 
 
 def test_a_key_that_is_not_rays_is_refused(tmp_path: Path) -> None:
@@ -57,7 +67,7 @@ def test_a_value_that_cannot_be_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_servicer_function_of_the_file_is_ours() -> None:
-    assert read_config().grpc_options.grpc_servicer_functions == [proxy.SERVICER]
+    assert read_config(SERVE_YAML).grpc_options.grpc_servicer_functions == [proxy.SERVICER]
     assert ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == proxy.CALLBACK
 
 

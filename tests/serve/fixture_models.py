@@ -1,0 +1,50 @@
+"""Models for tests of operation: they do as they are told."""
+
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serve.models.base import Answer, Tensors, WeightSet, texts
+
+
+class Obedient:
+    """Sleeps the longest SECONDS of its batch. TASK tells what else: "fail", "hang", or "hog" (more than `memory_rows`
+    of it do not fit into memory). LANE says who may share a batch; NAME is written to the file `diary`, a line a batch.
+    """
+
+    def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
+        del weights
+        self._diary = Path(parameters["diary"])
+        self._memory_rows = int(parameters.get("memory_rows", "2"))
+
+    def load(self) -> None:
+        self._diary.touch()
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        return [{"name": "obedient"}]
+
+    def lane(self, inputs: Tensors) -> Hashable:
+        return texts(inputs, "LANE", len(inputs["SECONDS"]))[0]
+
+    def size(self, inputs: Tensors) -> int:
+        return len(inputs["SECONDS"])
+
+    def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
+        del requested
+        tasks = [texts(each, "TASK", len(each["SECONDS"]))[0] for each in batch]
+        if (
+            sum(len(each["SECONDS"]) for each, task in zip(batch, tasks, strict=True) if task == "hog")
+            > self._memory_rows
+        ):
+            raise RuntimeError("CUDA failed with error out of memory")
+        with self._diary.open("a") as diary:
+            diary.write(" ".join(texts(each, "NAME", 1, "?")[0] for each in batch) + "\n")
+        time.sleep(max(float(each["SECONDS"].max()) for each in batch))
+        while "hang" in tasks:
+            time.sleep(0.1)
+        if "fail" in tasks:
+            raise KeyError("a model that fails")
+        return [{"ROWS": np.full((len(each["SECONDS"]), 1), len(batch), np.int32)} for each in batch]

@@ -1,0 +1,215 @@
+"""How the plane behaves under overload, deadlines, failures, full memory, stuck models and changes of configuration."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
+from tritonclient.utils import InferenceServerException
+
+from tests.fixtures_model_plane import Plane, start_plane
+from tests.fixtures_operation import write_model, write_serve_yaml
+
+PROMPT_S = 1.0
+"""Far below what a request that waits would take; generous, for the machine may be busy."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A running plane with the model `obedient`."""
+
+    plane: Plane
+    diary: Path
+    serve_yaml: Path
+
+    def batches(self) -> list[str]:
+        return self.diary.read_text().splitlines()
+
+    def pid(self) -> int:
+        (replica,) = self.plane.replicas("obedient")
+        return replica.pid
+
+    def log(self) -> str:
+        return self.plane.log.read_text(errors="replace")
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    folder = tmp_path_factory.mktemp("workshop")
+    diary = write_model(folder / "model_repo", "obedient", queue=8)
+    serve_yaml = write_serve_yaml(folder / "serve.yaml", {"obedient": {}})
+    plane = start_plane(
+        folder / "serve.log",
+        OCTAVIA_PARENT_PID=str(os.getpid()),
+        OCTAVIA_MODEL_REPO=str(folder / "model_repo"),
+        OCTAVIA_SERVE_CONFIG=str(serve_yaml),
+    )
+    yield Workshop(plane, diary, serve_yaml)
+    plane.stop()
+
+
+def order(seconds: float = 0.0, rows: int = 1, **words: str) -> list[triton.InferInput]:
+    """A request of the obedient model."""
+    inputs = [triton.InferInput("SECONDS", [rows, 1], "FP32")]
+    inputs[0].set_data_from_numpy(np.full((rows, 1), seconds, np.float32))
+    for name, text in words.items():
+        tensor = triton.InferInput(name.upper(), [rows, 1], "BYTES")
+        tensor.set_data_from_numpy(np.full((rows, 1), text.encode(), np.object_))
+        inputs.append(tensor)
+    return inputs
+
+
+async def every(address: str, *orders: list[triton.InferInput], **options: Any) -> list[Any]:
+    """All at once: rows of the batch each shared, or its exception."""
+    async with triton_aio.InferenceServerClient(address) as client:
+        answers = await asyncio.gather(
+            *(client.infer("obedient", each, **options) for each in orders), return_exceptions=True
+        )
+    return [each if isinstance(each, BaseException) else int(each.as_numpy("ROWS")[0, 0]) for each in answers]
+
+
+def statuses(results: list[Any]) -> list[str]:
+    return [each.status().removeprefix("StatusCode.") for each in results if isinstance(each, InferenceServerException)]
+
+
+def test_callers_of_one_lane_share_a_batch_and_those_of_another_do_not(workshop: Workshop) -> None:
+    orders = [order(0.05, lane=lane, name=lane) for lane in "aaaabbbb"]
+    assert asyncio.run(every(workshop.plane.address, *orders)) == [4] * 8
+    assert {"a a a a", "b b b b"} <= set(workshop.batches())
+
+
+def test_overload_is_refused_at_once_while_what_was_accepted_is_served(workshop: Workshop) -> None:
+    async def flood() -> tuple[list[Any], float]:
+        began = time.monotonic()
+        async with triton_aio.InferenceServerClient(workshop.plane.address) as client:
+            running = asyncio.create_task(client.infer("obedient", order(2.0)))
+            await asyncio.sleep(0.3)
+            waiting = [asyncio.create_task(client.infer("obedient", order())) for _ in range(8)]
+            await asyncio.sleep(0.3)
+            refused = await asyncio.gather(
+                *(client.infer("obedient", order()) for _ in range(5)), return_exceptions=True
+            )
+            took = time.monotonic() - began
+            await asyncio.gather(running, *waiting)
+        return list(refused), took
+
+    refused, took = asyncio.run(flood())
+    assert statuses(refused) == ["RESOURCE_EXHAUSTED"] * 5
+    assert "the queue is full" in str(refused[0])
+    assert took < 0.6 + PROMPT_S
+
+
+def test_a_request_that_cannot_be_served_in_its_time_is_never_computed(workshop: Workshop) -> None:
+    async def hurried() -> Any:
+        async with triton_aio.InferenceServerClient(workshop.plane.address) as client:
+            running = asyncio.create_task(client.infer("obedient", order(1.0)))
+            await asyncio.sleep(0.3)
+            late = await asyncio.gather(
+                client.infer("obedient", order(name="hurried"), timeout=100_000), return_exceptions=True
+            )
+            await running
+            return late
+
+    (error,) = asyncio.run(hurried())
+    assert error.status() in {"StatusCode.DEADLINE_EXCEEDED", "StatusCode.RESOURCE_EXHAUSTED"}
+    assert "time" in error.message() or "wait" in error.message()
+    assert not any("hurried" in batch for batch in workshop.batches())
+
+
+def test_the_work_of_a_caller_that_went_away_is_dropped_before_it_enters_a_batch(workshop: Workshop) -> None:
+    async def impatient() -> list[Any]:
+        async with triton_aio.InferenceServerClient(workshop.plane.address) as client:
+            running = asyncio.create_task(client.infer("obedient", order(1.5)))
+            await asyncio.sleep(0.3)
+            gone = await asyncio.gather(
+                client.infer("obedient", order(name="vanished"), client_timeout=0.3), return_exceptions=True
+            )
+            stayed = await client.infer("obedient", order(name="stayed"))
+            await running
+            return [*gone, stayed]
+
+    gone, _ = asyncio.run(impatient())
+    assert gone.status() == "StatusCode.DEADLINE_EXCEEDED"
+    assert "stayed" in workshop.batches()
+    assert not any("vanished" in batch for batch in workshop.batches())
+
+
+def test_a_failure_stays_with_its_request_and_leaves_one_line_in_the_log(workshop: Workshop) -> None:
+    pid = workshop.pid()
+    before = workshop.log().count("inference failed")
+    good, bad = asyncio.run(
+        every(workshop.plane.address, order(0.05, name="good"), order(0.05, task="fail", name="bad"))
+    )
+    assert isinstance(good, int)
+    assert bad.status() == "StatusCode.INTERNAL"
+    assert "failed on this input; the server's log says why" in bad.message()
+    assert "Traceback" not in bad.message()
+    until(lambda: workshop.log().count("inference failed") == before + 1)
+    assert workshop.pid() == pid
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_done_in_halves(workshop: Workshop) -> None:
+    orders = [order(0.02, task="hog", lane="hogs", name=f"hog{n}") for n in range(4)]
+    assert asyncio.run(every(workshop.plane.address, *orders)) == [2, 2, 2, 2]
+
+
+def test_a_request_that_never_fits_into_memory_is_told_so(workshop: Workshop) -> None:
+    (error,) = asyncio.run(every(workshop.plane.address, order(rows=3, task="hog", name="giant")))
+    assert error.status() == "StatusCode.RESOURCE_EXHAUSTED"
+    assert "has not the memory for a request of 3 rows" in error.message()
+
+
+def until(true: Any, seconds: float = 40.0) -> None:
+    """Waits until it is true; AssertionError when it does not become so."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.2)
+
+
+def test_a_stuck_model_is_noticed_and_its_replica_replaced(workshop: Workshop) -> None:
+    pid = workshop.pid()
+    (error,) = asyncio.run(every(workshop.plane.address, order(task="hang", name="stuck"), client_timeout=60))
+    assert error.status() == "StatusCode.UNAVAILABLE"
+    until(lambda: bool(workshop.plane.replicas("obedient")) and workshop.pid() != pid)
+    assert asyncio.run(every(workshop.plane.address, order(name="after"), client_timeout=30)) == [1]
+
+
+def test_a_change_of_configuration_replaces_replicas_without_losing_a_request(workshop: Workshop) -> None:
+    async def through_the_change() -> list[Any]:
+        async with triton_aio.InferenceServerClient(workshop.plane.address) as client:
+            long = asyncio.create_task(client.infer("obedient", order(4.0, name="long")))
+            await asyncio.sleep(0.3)
+            write_serve_yaml(workshop.serve_yaml, {"obedient": {"ray_actor_options": {"num_cpus": 0.06}}})
+            os.kill(workshop.plane.process.pid, signal.SIGUSR1)
+            short: list[Any] = []
+            deadline = time.monotonic() + 40
+            while workshop.plane.replicas("obedient") and pid in {r.pid for r in workshop.plane.replicas("obedient")}:
+                assert time.monotonic() < deadline
+                short.append(await client.infer("obedient", order(0.01, name="short")))
+            return [await long, *short, await client.infer("obedient", order(name="last"))]
+
+    pid = workshop.pid()
+    answers = asyncio.run(through_the_change())
+    assert len(answers) > 2
+    assert workshop.pid() != pid
+    until(lambda: "the configuration is in force" in workshop.log())
+
+
+def test_a_wrong_configuration_changes_nothing(workshop: Workshop) -> None:
+    pid = workshop.pid()
+    right = workshop.serve_yaml.read_text()
+    workshop.serve_yaml.write_text(right.replace("max_queued_requests", "max_queed_requests"))
+    os.kill(workshop.plane.process.pid, signal.SIGUSR1)
+    until(lambda: "the configuration was not changed" in workshop.log())
+    workshop.serve_yaml.write_text(right)
+    assert asyncio.run(every(workshop.plane.address, order(name="as before"))) == [1]
+    assert workshop.pid() == pid
