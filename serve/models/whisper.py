@@ -28,6 +28,7 @@ from serve.models.vad import Vad
 TASKS = ("transcribe", "translate")
 FRAMES_PER_S = 100
 HOP = 160
+LONGEST_S = 30
 COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
 
 PREPEND, APPEND = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
@@ -74,7 +75,8 @@ class Whisper:
         compute_type = parameters.get("compute_type", "auto")
         self._compute_type = COMPUTE_TYPES[self._device] if compute_type == "auto" else compute_type
         self._workers = int(parameters.get("workers", "2"))
-        self._rows_at_once = int(parameters.get("max_batch_rows", "4"))
+        self._rows_at_once = int(parameters.get("max_batch_rows", "8"))
+        self._buckets = _buckets(parameters.get("windows_s", ",".join(str(each) for each in rules.BUCKETS_S)))
         self._vad = Vad({}) if parameters.get("vad", "true") == "true" else None
 
     def load(self) -> None:
@@ -96,14 +98,15 @@ class Whisper:
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="whisper")
         if self._vad is not None:
             self._vad.load()
-        self._hear([Window(np.zeros(rules.RATE, np.float32), "en", "transcribe")], rules.BUCKETS_S[0])
+        self._hear([Window(np.zeros(rules.RATE, np.float32), "en", "transcribe")], self._buckets[0])
 
     def catalogue(self) -> list[dict[str, Any]]:
         return [dict(self._weights.facts)]
 
     def lane(self, inputs: Tensors) -> Hashable:
         """The encoder's window, which a row's own length decides. Rows of one request are batched apart."""
-        return rules.bucket_s(max(self._length(inputs, row) for row in range(len(inputs["AUDIO"]))) / rules.RATE)
+        samples = max(self._length(inputs, row) for row in range(len(inputs["AUDIO"])))
+        return rules.bucket_s(samples / rules.RATE, self._buckets)
 
     def size(self, inputs: Tensors) -> int:
         return len(inputs["AUDIO"])
@@ -156,7 +159,7 @@ class Whisper:
         buckets: dict[int, list[int]] = {}
         for index, window in enumerate(windows):
             if window.speech_s:
-                buckets.setdefault(rules.bucket_s(window.seconds), []).append(index)
+                buckets.setdefault(rules.bucket_s(window.seconds, self._buckets), []).append(index)
         groups = [
             (bucket, indices[at : at + self._rows_at_once])
             for bucket, indices in sorted(buckets.items(), reverse=True)
@@ -172,7 +175,7 @@ class Whisper:
         for index, (window, first) in enumerate(zip(windows, heard, strict=True)):
             if first.decoded is not None and rules.is_loop(first.decoded) and rules.is_speech(first.decoded):
                 forced = Window(window.audio, first.language, window.task)
-                again = self._hear([forced], rules.BUCKETS_S[-1])[0]
+                again = self._hear([forced], self._buckets[-1])[0]
                 heard[index] = Heard(first.language, first.probability, again.decoded, again.words)
         return heard
 
@@ -241,6 +244,14 @@ class Whisper:
             ):
                 words[i] = _words(found, windows[i].seconds)
         return words
+
+
+def _buckets(text: str) -> tuple[int, ...]:
+    """Rising whole seconds up to 30, Whisper's own window. ValueError when they are not."""
+    buckets = tuple(int(each) for each in text.split(","))
+    if list(buckets) != sorted({*buckets}) or buckets[0] <= rules.MARGIN_S or buckets[-1] != LONGEST_S:
+        raise ValueError(f"windows_s is '{text}': expected rising whole seconds that end with {LONGEST_S}")
+    return buckets
 
 
 def _nothing(window: Window) -> Heard:

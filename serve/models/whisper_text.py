@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 RATE = 16_000
-BUCKETS_S = (6, 8, 10, 12, 16, 20, 24, 30)
-"""Encoder windows. A window's own length alone decides its bucket, so its neighbours don't matter."""
+BUCKETS_S = (8, 12, 20, 30)
+"""Encoder windows. A window's own length alone decides its bucket, so its neighbours don't matter. Fewer make fuller
+batches, more make less padding: with eight, sixteen callers filled two rows of a batch, with these three.
+"""
 
 MARGIN_S = 2.0
 """Silence after the speech. With less, the decoder says the sentence again until it is cut off."""
@@ -46,9 +48,9 @@ class Decoded:
     capped: bool
 
 
-def bucket_s(seconds: float) -> int:
-    """The encoder window for audio of that length."""
-    return next((bucket for bucket in BUCKETS_S if seconds + MARGIN_S <= bucket), BUCKETS_S[-1])
+def bucket_s(seconds: float, buckets: Sequence[int] = BUCKETS_S) -> int:
+    """The encoder window for audio of that length: the first of the rising `buckets` that leaves MARGIN_S."""
+    return next((bucket for bucket in buckets if seconds + MARGIN_S <= bucket), buckets[-1])
 
 
 def token_cap(seconds: float) -> int:
