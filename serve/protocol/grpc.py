@@ -4,11 +4,13 @@ Ray's gRPC proxy calls the method named like the RPC. A second argument must be 
 """
 
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import grpc
+from google.protobuf import json_format
 
 from serve.errors import Code, ModelError, internal, invalid
 from serve.protocol.codec import WireTensor, encode_tensor
@@ -19,6 +21,7 @@ from serve.protocol.dataplane import (
     DataPlane,
     InferenceRequest,
     InferenceResponse,
+    timeout,
 )
 from serve.protocol.messages import service_pb2 as pb
 from serve.repository import VERSION, TensorSpec
@@ -59,6 +62,8 @@ def answered(response: type[Any]) -> Callable[[Rpc], Rpc]:
                 error = internal("the server failed; its log says why")
             grpc_context.set_code(grpc.StatusCode[error.code.value])
             grpc_context.set_details(error.message)
+            if error.retry_after_s is not None:
+                grpc_context.set_trailing_metadata([("retry-after", str(math.ceil(error.retry_after_s)))])
             return response()
 
         return call
@@ -107,16 +112,24 @@ class GrpcService:
             response.models.add(name=name, version=version, state=state)
         return response
 
+    @answered(pb.ModelStatisticsResponse)
+    async def ModelStatistics(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
+        statistics = self._plane.statistics(request.name, request.version)
+        return json_format.ParseDict(statistics, pb.ModelStatisticsResponse())
+
     @answered(pb.ModelInferResponse)
     async def ModelInfer(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
-        return to_message(await self._plane.infer(from_message(request)))
+        return await self._infer(request)
+
+    async def _infer(self, request: Message) -> Message:
+        read = partial(from_message, request)
+        return await self._plane.answer(request.model_name, request.model_version, read, to_message)
 
     async def ModelStreamInfer(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:  # noqa: N802
         """A failed request is told in its own answer; the stream goes on."""
         async for request in requests:
             try:
-                answer = to_message(await self._plane.infer(from_message(request)))
-                yield pb.ModelStreamInferResponse(infer_response=answer)
+                yield pb.ModelStreamInferResponse(infer_response=await self._infer(request))
             except ModelError as error:
                 failed = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
                 message = f"[{error.code.value}] {error.message}"
@@ -158,7 +171,14 @@ def from_message(request: Message) -> InferenceRequest:
         if output.parameters:
             raise invalid(f"{output.name}: output parameter {sorted(output.parameters)[0]} is not supported")
     outputs = tuple(output.name for output in request.outputs)
-    return InferenceRequest(request.model_name, request.model_version, request.id, inputs, outputs)
+    timeout_s = timeout(_value(request.parameters["timeout"])) if "timeout" in request.parameters else None
+    return InferenceRequest(request.model_name, request.model_version, request.id, inputs, outputs, timeout_s)
+
+
+def _value(parameter: Message) -> Any:
+    """The value of an InferParameter, None where it has none."""
+    chosen = parameter.WhichOneof("parameter_choice")
+    return getattr(parameter, chosen) if chosen else None
 
 
 def _typed(tensor: Message) -> Sequence[Any]:
