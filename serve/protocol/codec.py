@@ -63,7 +63,10 @@ def decode_tensor(tensor: WireTensor) -> Array:
         flat = read(tensor, tensor.data, count, dtype)
     else:
         flat = _from_values(tensor, tensor.data, count, dtype)
-    return flat.reshape(tensor.shape)
+    try:
+        return flat.reshape(tensor.shape)
+    except ValueError:
+        raise invalid(f"{tensor.name}: shape {list(tensor.shape)} is larger than an array can be") from None
 
 
 def _from_raw(tensor: WireTensor, data: bytes, count: int, dtype: np.dtype[Any]) -> Array:

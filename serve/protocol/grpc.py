@@ -23,6 +23,7 @@ from serve.protocol.dataplane import (
     InferenceResponse,
     timeout,
 )
+from serve.protocol.messages import Unreadable
 from serve.protocol.messages import service_pb2 as pb
 from serve.repository import VERSION, TensorSpec
 
@@ -47,6 +48,13 @@ Message = Any
 Rpc = Callable[[Any, Message, Any], Awaitable[Message]]
 
 
+def readable(request: Message) -> Message:
+    """The request; INVALID_ARGUMENT when its bytes were not a message of its kind."""
+    if isinstance(request, Unreadable):
+        raise invalid(f"the request cannot be read: {request.reason}")
+    return request
+
+
 def answered(response: type[Any]) -> Callable[[Rpc], Rpc]:
     """Turns a ModelError into its gRPC status with an empty `response`; anything else is INTERNAL, its cause logged."""
 
@@ -54,7 +62,7 @@ def answered(response: type[Any]) -> Callable[[Rpc], Rpc]:
         @wraps(rpc)
         async def call(self: Any, request: Message, grpc_context: Any = None) -> Message:
             try:
-                return await rpc(self, request, grpc_context)
+                return await rpc(self, readable(request), grpc_context)
             except ModelError as refused:
                 error = refused
             except Exception:
@@ -122,6 +130,7 @@ class GrpcService:
         return await self._infer(request)
 
     async def _infer(self, request: Message) -> Message:
+        readable(request)
         read = partial(from_message, request)
         return await self._plane.answer(request.model_name, request.model_version, read, to_message)
 
@@ -131,7 +140,8 @@ class GrpcService:
             try:
                 yield pb.ModelStreamInferResponse(infer_response=await self._infer(request))
             except ModelError as error:
-                failed = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
+                named = pb.ModelInferRequest() if isinstance(request, Unreadable) else request
+                failed = pb.ModelInferResponse(model_name=named.model_name, id=named.id)
                 message = f"[{error.code.value}] {error.message}"
                 yield pb.ModelStreamInferResponse(error_message=message, infer_response=failed)
 

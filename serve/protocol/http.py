@@ -12,11 +12,11 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serve.errors import Code, ModelError, internal, unavailable
+from serve.errors import Code, ModelError, internal, invalid, unavailable
 from serve.protocol.compression import SMALLEST, WBITS, OversizeError, accepted, deflated, inflated
 from serve.protocol.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
 from serve.protocol.http_messages import InferenceBody, encoded, parsed
@@ -69,6 +69,8 @@ def answered(endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         except ModelError as error:
             return refusal(error)
+        except ClientDisconnect:
+            return refusal(invalid("the body was not sent to its end"))
         except Exception:
             log.exception("%s %s failed", request.method, request.url.path)
             return refusal(internal("the server failed; its log says why"))

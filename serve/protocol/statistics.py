@@ -5,8 +5,8 @@ With several ingress replicas each has its own, and a client sees those of the r
 
 Durations are per request, as Triton's: each request of a batch counts the whole batch's computing as its own time.
 Executions are counted in shares: a request that had 3 of the 8 units of a batch adds 3/8 of an execution, so that the
-sum over the requests of a batch is one, whoever sent them. What stands under a batch size (in the units the model counts,
-rows or tokens) is of executions, count and time.
+sum over the requests of a batch is one, whoever sent them. What stands under a batch size (in the units the model
+counts, rows or tokens) is of executions, count and time.
 """
 
 import time
