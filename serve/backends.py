@@ -41,6 +41,7 @@ class RayBackend:
             max(ran.queue_s for ran in done),
             max(ran.compute_s for ran in done),
             max(ran.batch for ran in done),
+            sum(ran.share for ran in done),
         )
 
     async def catalogue(self) -> Sequence[Mapping[str, Any]]:
@@ -52,7 +53,7 @@ class RayBackend:
         outcome: Outcome = await self._call(handle.infer, inputs, requested, deadline)
         if isinstance(outcome.answer, ModelError):
             raise outcome.answer
-        return Ran(outcome.answer, outcome.queue_s, outcome.compute_s, outcome.batch)
+        return Ran(outcome.answer, outcome.queue_s, outcome.compute_s, outcome.batch, outcome.share)
 
     async def _call(self, method: Any, *arguments: Any) -> Any:
         """The method's result. What Ray raises because a replica died or is overloaded becomes a ModelError."""

@@ -48,12 +48,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Served(Generic[Result]):
-    """A request's result, with seconds waited and computed and the units of the batch it shared."""
+    """A request's result, with seconds waited and computed, the units of the batch it shared, and its part of that."""
 
     result: Result
     queue_s: float
     compute_s: float
     batch: int
+    share: float = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -208,7 +209,7 @@ class Batcher(Generic[Request, Result]):
         self._learn(took / size)
         for waiting, result in zip(batch, results, strict=True):
             if not waiting.future.done():
-                waiting.future.set_result(Served(result, began - waiting.since, took, size))
+                waiting.future.set_result(Served(result, began - waiting.since, took, size, waiting.size / size))
 
     def _ended(self, batch: list[_Waiting[Request, Result]], task: asyncio.Task[None]) -> None:
         del self._running[task]

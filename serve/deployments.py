@@ -3,22 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ray import serve
 from ray.serve.handle import DeploymentHandle
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
 
 from serve.backends import RayBackend
 from serve.protocol.dataplane import DataPlane
 from serve.protocol.grpc import GrpcService
+from serve.protocol.http import http_app
 from serve.protocol.ports import stay_private
 from serve.replica import ModelReplica
 from serve.repository import ModelSpec
+from serve.settings import get_settings
 
 __all__ = ["ModelReplica", "Protocol"]
 
 stay_private()  # Ray imports this module in a replica before it starts the replica's server
 
 
+@serve.ingress()
 class Protocol(GrpcService):
     """The ingress: Open Inference Protocol in front of the models' handles."""
 
@@ -26,6 +29,6 @@ class Protocol(GrpcService):
         backends = {name: RayBackend(specs[name], handle) for name, handle in handles.items()}
         self._plane = DataPlane(specs, backends)
 
-    async def __call__(self, request: Request) -> JSONResponse:
-        """The protocol is spoken over gRPC only."""
-        return JSONResponse({"error": "this server speaks the Open Inference Protocol over gRPC only"}, status_code=501)
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        """The protocol over HTTP, asked for by Ray once the replica has been made."""
+        return http_app(self._plane, get_settings().serve_max_request_bytes)

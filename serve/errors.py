@@ -4,6 +4,9 @@ from enum import StrEnum
 
 RETRY_AFTER_S = 1.0
 
+MAX_MESSAGE = 1_000
+"""Characters of a message. Callers' own names and texts are quoted in it, and gRPC carries it in a header of 8 KiB."""
+
 
 class Code(StrEnum):
     """The status codes of the Open Inference Protocol that we use, by their gRPC names."""
@@ -24,13 +27,21 @@ class ModelError(Exception):
     """
 
     def __init__(self, code: Code, message: str, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = shortened(message)
+        super().__init__(self.message)
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[type["ModelError"], tuple[Code, str, float | None]]:
         return type(self), (self.code, self.message, self.retry_after_s)
+
+
+def shortened(message: str) -> str:
+    """The message, its middle left out where it is too long."""
+    if len(message) <= MAX_MESSAGE:
+        return message
+    half = MAX_MESSAGE // 2 - 2
+    return f"{message[:half]} … {message[-half:]}"
 
 
 def invalid(message: str) -> ModelError:

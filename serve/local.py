@@ -75,7 +75,10 @@ def main() -> int:
 
 def run(settings: ServeSettings) -> int:
     """Starts the plane, prints the ready line and waits for a signal."""
-    prepare_environment(OCTAVIA_SERVE_HOST=settings.serve_host)
+    prepare_environment(
+        OCTAVIA_SERVE_HOST=settings.serve_host,
+        OCTAVIA_SERVE_MAX_REQUEST_BYTES=str(settings.serve_max_request_bytes),
+    )
     from serve import plane  # noqa: PLC0415 - imports Ray, which reads the environment
     from serve.repository import RepositoryError  # noqa: PLC0415
     from serve.weights_errors import WeightsError  # noqa: PLC0415

@@ -36,6 +36,7 @@ class Outcome:
     queue_s: float = 0.0
     compute_s: float = 0.0
     batch: int = 1
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class ModelReplica:
             self._metrics.failed(reason_of(None))
             raise
         self._count(served)
-        return Outcome(served.result, served.queue_s, served.compute_s, served.batch)
+        return Outcome(served.result, served.queue_s, served.compute_s, served.batch, served.share)
 
     async def _served(self, inputs: Tensors, requested: set[str], deadline: float | None) -> Served[Answer]:
         held = None
@@ -149,6 +150,7 @@ class ModelReplica:
             max(each.queue_s for each in served),
             max(each.compute_s for each in served),
             max(each.batch for each in served),
+            sum(each.share for each in served),
         )
 
     async def _run(self, jobs: list[Job]) -> list[Answer]:

@@ -57,6 +57,9 @@ class ServeSettings(BaseSettings):
     serve_grpc_port: int = Field(default=8101, ge=0, le=65535)
     """Open Inference Protocol over gRPC."""
 
+    serve_max_request_bytes: int = Field(default=128 * 2**20, gt=0)
+    """Largest request over gRPC or HTTP, before and after its compression is undone. A larger one is refused unread."""
+
     serve_metrics_port: int = Field(default=8102, ge=0, le=65535)
     """Prometheus metrics of the model plane."""
 

@@ -29,6 +29,14 @@ NUMPY: Mapping[str, np.dtype[Any]] = {
     "BYTES": np.dtype(np.object_),
 }
 
+VALUES: Mapping[str, frozenset[type]] = {  # numpy's kind of a datatype -> Python types of its values in a message
+    "b": frozenset({bool}),
+    "i": frozenset({int}),
+    "u": frozenset({int}),
+    "f": frozenset({int, float}),
+    "O": frozenset({bytes}),
+}
+
 LENGTH_PREFIX = 4
 
 
@@ -55,7 +63,10 @@ def decode_tensor(tensor: WireTensor) -> Array:
         flat = read(tensor, tensor.data, count, dtype)
     else:
         flat = _from_values(tensor, tensor.data, count, dtype)
-    return flat.reshape(tensor.shape)
+    try:
+        return flat.reshape(tensor.shape)
+    except ValueError:
+        raise invalid(f"{tensor.name}: shape {list(tensor.shape)} is larger than an array can be") from None
 
 
 def _from_raw(tensor: WireTensor, data: bytes, count: int, dtype: np.dtype[Any]) -> Array:
@@ -92,12 +103,17 @@ def _from_bytes(tensor: WireTensor, data: bytes, count: int, dtype: np.dtype[Any
 def _from_values(tensor: WireTensor, values: Sequence[Any], count: int, dtype: np.dtype[Any]) -> Array:
     if len(values) != count:
         raise invalid(f"{tensor.name}: {len(values)} elements were sent, shape {list(tensor.shape)} needs {count}")
+    foreign = set(map(type, values)) - VALUES[dtype.kind]
+    if foreign:
+        found = ", ".join(sorted(each.__name__ for each in foreign))
+        raise invalid(f"{tensor.name}: values of {tensor.datatype} cannot be {found}")
     if dtype == np.object_:
         elements = np.empty(count, dtype=np.object_)
         elements[:] = list(values)
         return elements
     try:
-        return np.array(values, dtype=dtype)
+        with np.errstate(over="ignore"):  # too large for the datatype is infinite, which is refused where it matters
+            return np.array(values, dtype=dtype)
     except (OverflowError, ValueError) as error:
         raise invalid(f"{tensor.name}: the values do not fit {tensor.datatype}: {error}") from None
 

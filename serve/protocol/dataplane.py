@@ -4,20 +4,23 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from serve.errors import ModelError, internal, invalid, not_found
 from serve.protocol.codec import Array, WireTensor, checked_output, validated
+from serve.protocol.statistics import ModelStatistics, Timing
 from serve.repository import VERSION, ModelSpec, TensorSpec
 
 log = logging.getLogger(__name__)
 
 SERVER_NAME = "octavia"
 SERVER_VERSION = "1"
-EXTENSIONS = ("model_configuration", "model_repository")
+EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
 READY_TIMEOUT_S = 2.0
+
+Written = TypeVar("Written")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +38,37 @@ class InferenceRequest:
     timeout_s: float | None = None
 
 
+def timeout(microseconds: Any) -> float | None:
+    """Seconds of a request's parameter `timeout`; 0 is the server's own default."""
+    if type(microseconds) is not int or microseconds < 0:
+        raise invalid(f"parameter timeout: expected microseconds as a whole number from 0, got {microseconds!r}")
+    return microseconds / 1e6 or None
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a backend gives back: outputs by name, seconds waited and computed, rows of the batch it ran in."""
+    """What a backend gives back: outputs by name, seconds waited and computed, and the batch it ran in.
+
+    `batch`: its units, rows or tokens. `share`: the request's part of it, or the sum of its parts of several batches.
+    """
 
     outputs: Mapping[str, Array]
     queue_s: float = 0.0
     compute_s: float = 0.0
     batch: int = 1
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class InferenceResponse:
-    """Outputs in the order they were asked for."""
+    """Outputs in the order they were asked for. `rows`: of the request's batch. `input_s`: what checking it took."""
 
     model: str
     id: str
     outputs: Sequence[tuple[TensorSpec, Array]]
+    ran: Ran
+    rows: int = 1
+    input_s: float = 0.0
 
 
 class Backend(Protocol):
@@ -71,6 +88,7 @@ class DataPlane:
         self._specs = specs
         self._backends = backends
         self._catalogues: dict[str, Sequence[Mapping[str, Any]]] = {}
+        self._statistics = {name: ModelStatistics() for name in specs}
 
     async def ready(self) -> bool:
         """Whether every model is ready."""
@@ -102,8 +120,44 @@ class DataPlane:
         states = [(n, VERSION, "READY" if r else "UNAVAILABLE") for n, r in zip(self._specs, ready, strict=True)]
         return [state for state in states if state[2] == "READY" or not only_ready]
 
+    def statistics(self, name: str, version: str) -> dict[str, Any]:
+        """Triton's ModelStatisticsResponse as JSON: of one model, or of all where no name is given."""
+        names = [self.spec(name, version).name] if name else list(self._specs)
+        return {"model_stats": [self._statistics[each].told(each, VERSION) for each in names]}
+
+    async def answer(
+        self,
+        model: str,
+        version: str,
+        read: Callable[[], InferenceRequest],
+        write: Callable[[InferenceResponse], Written],
+    ) -> Written:
+        """One inference from a transport's message, as `read` reads it, to its answer, as `write` writes it, counted
+        in the model's statistics. Raises ModelError.
+        """
+        statistics = self._statistics[self.spec(model, version).name]
+        began = time.monotonic()
+        try:
+            request = read()
+            read_s = time.monotonic() - began
+            response = await self.infer(request)
+            run = time.monotonic()
+            written = write(response)
+        except (ModelError, asyncio.CancelledError):
+            statistics.failed(time.monotonic() - began)
+            raise
+        except Exception:
+            statistics.failed(time.monotonic() - began)
+            log.exception("an inference of model %s failed", model)
+            raise internal("the server failed; its log says why") from None
+        ran, end = response.ran, time.monotonic()
+        timing = Timing(ran.queue_s, read_s + response.input_s, ran.compute_s, end - run)
+        statistics.succeeded(timing, end - began, response.rows, ran.batch, ran.share)
+        return written
+
     async def infer(self, request: InferenceRequest) -> InferenceResponse:
         """Validates, runs and checks one inference."""
+        began = time.monotonic()
         spec = self.spec(request.model, request.version)
         known = {tensor.name: tensor for tensor in spec.outputs}
         for name in request.outputs:
@@ -113,10 +167,12 @@ class DataPlane:
             raise invalid(f"an output is asked for twice among {', '.join(request.outputs)}")
         wanted = list(request.outputs or known)
         inputs = validated(spec, request.inputs)
+        input_s = time.monotonic() - began
         deadline = None if request.timeout_s is None else time.time() + request.timeout_s
         ran: Ran = await self._guarded(spec.name, self._backends[spec.name].infer(inputs, set(wanted), deadline))
         outputs = [(known[name], checked_output(spec, known[name], ran.outputs[name])) for name in wanted]
-        return InferenceResponse(spec.name, request.id, outputs)
+        rows = len(next(iter(inputs.values()))) if spec.max_batch_size else 1
+        return InferenceResponse(spec.name, request.id, outputs, ran, rows, input_s)
 
     async def _is_ready(self, name: str) -> bool:
         """Whether a replica answers; one that has answered before and now does not in time is busy, not gone."""

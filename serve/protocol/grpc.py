@@ -4,11 +4,13 @@ Ray's gRPC proxy calls the method named like the RPC. A second argument must be 
 """
 
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import grpc
+from google.protobuf import json_format
 
 from serve.errors import Code, ModelError, internal, invalid
 from serve.protocol.codec import WireTensor, encode_tensor
@@ -19,7 +21,9 @@ from serve.protocol.dataplane import (
     DataPlane,
     InferenceRequest,
     InferenceResponse,
+    timeout,
 )
+from serve.protocol.messages import Unreadable
 from serve.protocol.messages import service_pb2 as pb
 from serve.repository import VERSION, TensorSpec
 
@@ -44,6 +48,13 @@ Message = Any
 Rpc = Callable[[Any, Message, Any], Awaitable[Message]]
 
 
+def readable(request: Message) -> Message:
+    """The request; INVALID_ARGUMENT when its bytes were not a message of its kind."""
+    if isinstance(request, Unreadable):
+        raise invalid(f"the request cannot be read: {request.reason}")
+    return request
+
+
 def answered(response: type[Any]) -> Callable[[Rpc], Rpc]:
     """Turns a ModelError into its gRPC status with an empty `response`; anything else is INTERNAL, its cause logged."""
 
@@ -51,7 +62,7 @@ def answered(response: type[Any]) -> Callable[[Rpc], Rpc]:
         @wraps(rpc)
         async def call(self: Any, request: Message, grpc_context: Any = None) -> Message:
             try:
-                return await rpc(self, request, grpc_context)
+                return await rpc(self, readable(request), grpc_context)
             except ModelError as refused:
                 error = refused
             except Exception:
@@ -59,6 +70,8 @@ def answered(response: type[Any]) -> Callable[[Rpc], Rpc]:
                 error = internal("the server failed; its log says why")
             grpc_context.set_code(grpc.StatusCode[error.code.value])
             grpc_context.set_details(error.message)
+            if error.retry_after_s is not None:
+                grpc_context.set_trailing_metadata([("retry-after", str(math.ceil(error.retry_after_s)))])
             return response()
 
         return call
@@ -107,18 +120,28 @@ class GrpcService:
             response.models.add(name=name, version=version, state=state)
         return response
 
+    @answered(pb.ModelStatisticsResponse)
+    async def ModelStatistics(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
+        statistics = self._plane.statistics(request.name, request.version)
+        return json_format.ParseDict(statistics, pb.ModelStatisticsResponse())
+
     @answered(pb.ModelInferResponse)
     async def ModelInfer(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
-        return to_message(await self._plane.infer(from_message(request)))
+        return await self._infer(request)
+
+    async def _infer(self, request: Message) -> Message:
+        readable(request)
+        read = partial(from_message, request)
+        return await self._plane.answer(request.model_name, request.model_version, read, to_message)
 
     async def ModelStreamInfer(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:  # noqa: N802
         """A failed request is told in its own answer; the stream goes on."""
         async for request in requests:
             try:
-                answer = to_message(await self._plane.infer(from_message(request)))
-                yield pb.ModelStreamInferResponse(infer_response=answer)
+                yield pb.ModelStreamInferResponse(infer_response=await self._infer(request))
             except ModelError as error:
-                failed = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
+                named = pb.ModelInferRequest() if isinstance(request, Unreadable) else request
+                failed = pb.ModelInferResponse(model_name=named.model_name, id=named.id)
                 message = f"[{error.code.value}] {error.message}"
                 yield pb.ModelStreamInferResponse(error_message=message, infer_response=failed)
 
@@ -158,7 +181,14 @@ def from_message(request: Message) -> InferenceRequest:
         if output.parameters:
             raise invalid(f"{output.name}: output parameter {sorted(output.parameters)[0]} is not supported")
     outputs = tuple(output.name for output in request.outputs)
-    return InferenceRequest(request.model_name, request.model_version, request.id, inputs, outputs)
+    timeout_s = timeout(_value(request.parameters["timeout"])) if "timeout" in request.parameters else None
+    return InferenceRequest(request.model_name, request.model_version, request.id, inputs, outputs, timeout_s)
+
+
+def _value(parameter: Message) -> Any:
+    """The value of an InferParameter, None where it has none."""
+    chosen = parameter.WhichOneof("parameter_choice")
+    return getattr(parameter, chosen) if chosen else None
 
 
 def _typed(tensor: Message) -> Sequence[Any]:
