@@ -1,20 +1,26 @@
-"""What a replica counts, under Triton's names, through Ray's own metrics: replicas of every node count together.
+"""What the plane counts, under Triton's names, through Ray's own metrics: replicas of every node count together.
 
 Ray's agents export them with the prefix `ray_`; `exposition` takes it off again, so that dashboards made for Triton
-find their names. Durations are in microseconds, as Triton's. What Triton has no name for follows its style.
+find their names. Durations are in microseconds, as Triton's, and the mean batch is nv_inference_count over
+nv_inference_exec_count. What Triton has no name for follows its style.
 """
 
+import logging
 import re
+import sys
 from collections.abc import Iterable
 from enum import StrEnum
 
 import psutil
-from ray.util.metrics import Counter, Gauge, Histogram
+from ray.util.metrics import Counter, Gauge
 
 from serve.errors import Code, ModelError
+from serve.repository import VERSION
+from serve.runner import failure
+
+log = logging.getLogger(__name__)
 
 TAGS = ("model", "version")
-BATCH_SIZES = [float(2**power) for power in range(13)]
 RAY_PREFIX = re.compile(r"^((?:# (?:HELP|TYPE) )?)ray_(nv_\w+)")
 TOTAL = re.compile(r"^((?:# (?:HELP|TYPE) )?)(nv_\w+?)_total\b")
 
@@ -42,49 +48,62 @@ def reason_of(error: ModelError | None) -> Reason:
     return REASONS.get(error.code, Reason.OTHER)
 
 
+class RequestMetrics:
+    """The requests of every model, as an ingress replica sees them come and go; a line in the log for each failure."""
+
+    def __init__(self) -> None:
+        self._success = Counter("nv_inference_request_success", "requests that were answered", TAGS)
+        self._failure = Counter("nv_inference_request_failure", "requests that were not", (*TAGS, "reason"))
+        self._durations = {
+            name: Counter(f"nv_inference_{name}_duration_us", what, TAGS)
+            for name, what in (
+                ("request", "time from a request's arrival to its answer"),
+                ("queue", "time waiting for a batch"),
+                ("compute_infer", "time computing"),
+            )
+        }
+
+    def succeeded(self, model: str, request_s: float, queue_s: float, compute_s: float) -> None:
+        """A request was answered."""
+        tags = {"model": model, "version": VERSION}
+        self._success.inc(1, tags)
+        for name, seconds in (("request", request_s), ("queue", queue_s), ("compute_infer", compute_s)):
+            self._durations[name].inc(max(1, round(seconds * 1e6)), tags)
+
+    def failed(self, model: str, request_id: str, error: ModelError | None) -> None:
+        """A request was not: None when its caller went away."""
+        self._failure.inc(1, {"model": model, "version": VERSION, "reason": reason_of(error).value})
+        if error is not None and error.code != Code.INTERNAL:  # which is logged with its cause, where it happened
+            log.warning("inference failed", extra=failure(model, error) | {"request_id": request_id})
+
+
 class ReplicaMetrics:
-    """The counters of one replica of a model."""
+    """What one replica of a model does."""
 
-    def __init__(self, model: str, version: str) -> None:
-        self._tags = {"model": model, "version": version}
-        self._success = self._counter("request_success", "inferences that were answered")
-        self._failure = Counter("nv_inference_request_failure", "inferences that failed", (*TAGS, "reason"))
-        self._requests = self._counter("count", "rows answered")
-        self._batches = self._counter("exec_count", "batches run")
-        self._total_us = self._counter("request_duration_us", "time in the replica")
-        self._queue_us = self._counter("queue_duration_us", "time waiting for a batch")
-        self._compute_us = self._counter("compute_infer_duration_us", "time computing")
+    def __init__(self, model: str) -> None:
+        self._tags = {"model": model, "version": VERSION}
+        self._rows = Counter("nv_inference_count", "rows computed", TAGS)
+        self._batches = Counter("nv_inference_exec_count", "batches computed", TAGS)
         self._pending = Gauge("nv_inference_pending_request_count", "units (rows, or tokens) waiting", TAGS)
-        self._batch = Histogram("nv_inference_batch_size", "rows in a batch", BATCH_SIZES, TAGS)
         self._memory = Gauge("nv_model_memory_bytes", "memory of the replica", (*TAGS, "kind"))
+        self._process = psutil.Process()
+        self.memory()
 
-    def _counter(self, name: str, description: str) -> Counter:
-        return Counter(f"nv_inference_{name}", description, TAGS)
-
-    def served(self, queue_s: float, compute_s: float) -> None:
-        """One request was answered."""
-        self._success.inc(1, self._tags)
-        for counter, seconds in (
-            (self._queue_us, queue_s),
-            (self._compute_us, compute_s),
-            (self._total_us, queue_s + compute_s),
-        ):
-            counter.inc(max(1, int(seconds * 1e6)), self._tags)
-
-    def failed(self, reason: Reason) -> None:
-        """One request was not."""
-        self._failure.inc(1, {**self._tags, "reason": reason.value})
-
-    def ran(self, units: int) -> None:
-        """One batch was run."""
-        self._requests.inc(units, self._tags)
+    def ran(self, rows: int) -> None:
+        """A batch was computed."""
+        self._rows.inc(rows, self._tags)
         self._batches.inc(1, self._tags)
-        self._batch.observe(units, self._tags)
 
-    def now(self, waiting: int) -> None:
-        """What is true at this moment: units waiting, memory of this process in bytes."""
-        self._pending.set(waiting, self._tags)
-        self._memory.set(psutil.Process().memory_info().rss, {**self._tags, "kind": "cpu"})
+    def waiting(self, units: int) -> None:
+        """So much is in the queue now."""
+        self._pending.set(units, self._tags)
+
+    def memory(self) -> None:
+        """Resident memory of this process; on a GPU also what torch has reserved there, if the model uses torch."""
+        self._memory.set(self._process.memory_info().rss, {**self._tags, "kind": "cpu"})
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            self._memory.set(torch.cuda.memory_reserved(), {**self._tags, "kind": "gpu"})
 
 
 def exposition(pages: Iterable[str]) -> str:

@@ -1,8 +1,6 @@
 """One replica of one model: loads weights, batches across callers, notices when it is stuck. Ray runs it."""
 
 import asyncio
-import logging
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,19 +11,17 @@ from ray import serve
 
 from serve.batching import Batcher, Limits, Served
 from serve.catalogue import CatalogueEntry
-from serve.errors import Code, ModelError
+from serve.errors import ModelError
 from serve.logs import log_as_json, quiet_libraries
-from serve.metrics import ReplicaMetrics, reason_of
+from serve.metrics import ReplicaMetrics
 from serve.models import create
 from serve.models.base import Answer, Laned, Multiplexed, Tensors
 from serve.published import weight_set
-from serve.repository import VERSION, ModelSpec, stuck_s
+from serve.repository import ModelSpec, stuck_s
 from serve.routing import key_of
 from serve.rows import merge, split
-from serve.runner import failure, rows_of, run_batch
+from serve.runner import rows_of, run_batch
 from serve.weights import ensure
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ class ModelReplica:
         limits = limits_of(spec)
         self._threads = ThreadPoolExecutor(limits.slots, thread_name_prefix=spec.name)
         self._batcher: Batcher[Job, Answer] = Batcher(self._run, limits)
-        self._metrics = ReplicaMetrics(spec.name, VERSION)
+        self._metrics = ReplicaMetrics(spec.name)
         self._stuck_s = stuck_s(spec)
         self._splits = spec.parameters.get("batch_by_row") == "true"
         await self._open_first()
@@ -105,15 +101,12 @@ class ModelReplica:
 
     async def infer(self, inputs: Tensors, requested: set[str], deadline: float | None) -> Outcome:
         """The outputs of a request whose rows all have one key."""
-        began = time.monotonic()
         try:
             served = await self._served(inputs, requested, deadline)
         except ModelError as error:
-            served = Served(error, time.monotonic() - began, 0.0, 0)
-        except asyncio.CancelledError:
-            self._metrics.failed(reason_of(None))
-            raise
-        self._count(served)
+            return Outcome(error)
+        finally:
+            self._metrics.waiting(self._batcher.queued)
         return Outcome(served.result, served.queue_s, served.compute_s, served.batch, served.share)
 
     async def _served(self, inputs: Tensors, requested: set[str], deadline: float | None) -> Served[Answer]:
@@ -159,18 +152,8 @@ class ModelReplica:
     def _compute(self, jobs: Sequence[Job]) -> list[Answer]:
         inputs, requested = [job.inputs for job in jobs], [job.requested for job in jobs]
         answers = run_batch(self._spec.name, self._model, inputs, requested, on_memory=self._batcher.halve)
-        self._metrics.ran(sum(rows_of(each) for each in inputs))
+        self._metrics.ran(sum(rows_of(each) for each in inputs) if self._spec.max_batch_size else len(jobs))
         return answers
-
-    def _count(self, served: Served[Answer]) -> None:
-        self._metrics.now(self._batcher.queued)
-        error = served.result
-        if not isinstance(error, ModelError):
-            self._metrics.served(served.queue_s, served.compute_s)
-            return
-        self._metrics.failed(reason_of(error))
-        if error.code != Code.INTERNAL:  # which is logged with its cause, where it happened
-            log.warning("inference failed", extra=failure(self._spec.name, error))
 
     async def catalogue(self) -> list[dict[str, Any]]:
         """What the weights of this model can do."""
@@ -179,7 +162,8 @@ class ModelReplica:
     async def check_health(self) -> None:
         """Called by Ray. RuntimeError when a batch is stuck."""
         running = self._batcher.oldest_running_s()
-        self._metrics.now(self._batcher.queued)
+        self._metrics.waiting(self._batcher.queued)
+        self._metrics.memory()
         if running > self._stuck_s:
             raise RuntimeError(
                 f"{self._spec.name}: a batch has been running for {running:.0f} s; replacing the replica"

@@ -24,6 +24,8 @@ def groups(spec: ModelSpec, inputs: Tensors) -> dict[str, Sequence[int]]:
     """Row indices by key, in order of first appearance. One group with the key "" where nothing is multiplexed."""
     if not key_tensors(spec):
         return {"": range(rows_of(inputs))}
+    if not spec.max_batch_size:
+        return {key_of(spec, inputs): range(1)}
     found: dict[str, list[int]] = {}
     for row in range(rows_of(inputs)):
         found.setdefault(key_of(spec, inputs, row), []).append(row)

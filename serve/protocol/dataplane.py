@@ -81,12 +81,25 @@ class Backend(Protocol):
         """What the loaded weights can do; ModelError while the model is starting."""
 
 
+class Observer(Protocol):
+    """Who wants to know how requests ended."""
+
+    def succeeded(self, model: str, request_s: float, queue_s: float, compute_s: float) -> None:
+        """A request was answered."""
+
+    def failed(self, model: str, request_id: str, error: ModelError | None) -> None:
+        """A request was not: None when its caller went away."""
+
+
 class DataPlane:
     """Serves the models of `specs` through their backends."""
 
-    def __init__(self, specs: Mapping[str, ModelSpec], backends: Mapping[str, Backend]) -> None:
+    def __init__(
+        self, specs: Mapping[str, ModelSpec], backends: Mapping[str, Backend], observer: Observer | None = None
+    ) -> None:
         self._specs = specs
         self._backends = backends
+        self._observer = observer
         self._catalogues: dict[str, Sequence[Mapping[str, Any]]] = {}
         self._statistics = {name: ModelStatistics() for name in specs}
 
@@ -135,25 +148,35 @@ class DataPlane:
         """One inference from a transport's message, as `read` reads it, to its answer, as `write` writes it, counted
         in the model's statistics. Raises ModelError.
         """
-        statistics = self._statistics[self.spec(model, version).name]
-        began = time.monotonic()
+        name, began, request_id = self.spec(model, version).name, time.monotonic(), ""
         try:
             request = read()
-            read_s = time.monotonic() - began
+            request_id, read_s = request.id, time.monotonic() - began
             response = await self.infer(request)
             run = time.monotonic()
             written = write(response)
-        except (ModelError, asyncio.CancelledError):
-            statistics.failed(time.monotonic() - began)
+        except ModelError as error:
+            self._failed(name, began, request_id, error)
+            raise
+        except asyncio.CancelledError:
+            self._failed(name, began, request_id, None)
             raise
         except Exception:
-            statistics.failed(time.monotonic() - began)
-            log.exception("an inference of model %s failed", model)
-            raise internal("the server failed; its log says why") from None
+            log.exception("inference failed", extra={"model": model, "request_id": request_id})
+            failed = internal("the server failed; its log says why")
+            self._failed(name, began, request_id, failed)
+            raise failed from None
         ran, end = response.ran, time.monotonic()
         timing = Timing(ran.queue_s, read_s + response.input_s, ran.compute_s, end - run)
-        statistics.succeeded(timing, end - began, response.rows, ran.batch, ran.share)
+        self._statistics[name].succeeded(timing, end - began, response.rows, ran.batch, ran.share)
+        if self._observer is not None:
+            self._observer.succeeded(name, end - began, ran.queue_s, ran.compute_s)
         return written
+
+    def _failed(self, model: str, began: float, request_id: str, error: ModelError | None) -> None:
+        self._statistics[model].failed(time.monotonic() - began)
+        if self._observer is not None:
+            self._observer.failed(model, request_id, error)
 
     async def infer(self, request: InferenceRequest) -> InferenceResponse:
         """Validates, runs and checks one inference."""
