@@ -10,6 +10,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
 
+from serve.backends import APPLICATION
 from serve.catalogue import CatalogueEntry
 from serve.deployments import ModelReplica, Protocol
 from serve.models import CLASSES
@@ -17,8 +18,9 @@ from serve.repository import ModelSpec, RepositoryError, read_repository, stuck_
 from serve.settings import ServeSettings, get_settings
 from serve.weights import selection
 
-APPLICATION = "octavia"
 INGRESS = "protocol"
+
+__all__ = ["APPLICATION", "INGRESS", "assemble", "build", "check_drain", "options", "read_config"]
 
 
 def read_config(path: Path) -> ServeDeploySchema:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ray import serve
 from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
@@ -18,6 +19,8 @@ from serve.routing import groups
 from serve.rows import merge, split
 
 log = logging.getLogger(__name__)
+
+APPLICATION = "octavia"
 
 
 class RayBackend:
@@ -47,6 +50,12 @@ class RayBackend:
     async def catalogue(self) -> Sequence[Mapping[str, Any]]:
         """What the model's weights can do."""
         return await self._call(self._handle.catalogue)  # type: ignore[no-any-return]
+
+    async def asleep(self) -> bool:
+        """Whether the model was scaled to no replica at all, as autoscaling with min_replicas 0 does."""
+        overview = (await asyncio.to_thread(serve.status)).applications.get(APPLICATION)
+        deployment = overview.deployments.get(self._spec.name) if overview else None
+        return deployment is not None and deployment.status == "HEALTHY" and not deployment.replica_states
 
     async def _infer(self, key: str, inputs: Tensors, requested: set[str], deadline: float | None) -> Ran:
         handle = self._handle.options(multiplexed_model_id=key) if key else self._handle

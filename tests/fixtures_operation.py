@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tritonclient.grpc as triton
 import yaml
 
 CONFIG = """
@@ -56,3 +58,14 @@ def write_serve_yaml(path: Path, models: Mapping[str, Mapping[str, Any]]) -> Pat
     config["applications"][0]["deployments"] = [protocol, *deployments]
     path.write_text(yaml.safe_dump(config))
     return path
+
+
+def obedient_request(seconds: float = 0.0, rows: int = 1, **words: str) -> list[triton.InferInput]:
+    """A request of the obedient model."""
+    inputs = [triton.InferInput("SECONDS", [rows, 1], "FP32")]
+    inputs[0].set_data_from_numpy(np.full((rows, 1), seconds, np.float32))
+    for name, text in words.items():
+        tensor = triton.InferInput(name.upper(), [rows, 1], "BYTES")
+        tensor.set_data_from_numpy(np.full((rows, 1), text.encode(), np.object_))
+        inputs.append(tensor)
+    return inputs

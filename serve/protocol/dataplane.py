@@ -80,6 +80,9 @@ class Backend(Protocol):
     def catalogue(self) -> Awaitable[Sequence[Mapping[str, Any]]]:
         """What the loaded weights can do; ModelError while the model is starting."""
 
+    def asleep(self) -> Awaitable[bool]:
+        """Whether nothing runs because nobody asks: the next request wakes it, and asking for readiness must not."""
+
 
 class Observer(Protocol):
     """Who wants to know how requests ended."""
@@ -198,8 +201,12 @@ class DataPlane:
         return InferenceResponse(spec.name, request.id, outputs, ran, rows, input_s)
 
     async def _is_ready(self, name: str) -> bool:
-        """Whether a replica answers; one that has answered before and now does not in time is busy, not gone."""
+        """Whether a replica answers; one that has answered before and now does not in time is busy, not gone. A model
+        that is asleep is ready.
+        """
         try:
+            if await self._guarded(name, self._backends[name].asleep()):
+                return True
             await asyncio.wait_for(self._catalogue(name), READY_TIMEOUT_S)
         except ModelError:
             return False

@@ -76,9 +76,14 @@ def test_ray_still_has_what_we_correct_in_it() -> None:
     grpc_util = inspect.getsource(import_module("ray.serve._private.grpc_util").start_grpc_server)
     assert "from ray.serve._private.default_impl import add_grpc_address" in grpc_util
     assert 'add_grpc_address(server, f"[::]:{grpc_options.port}")' in grpc_util
+    server = inspect.getsource(proxy.grpc_util.gRPCGenericServer)
+    assert "options=DEFAULT_GRPC_SERVER_OPTIONS + (extra_options or [])" in server
+    assert "rpc_handler._method_handlers.items()" in server
     source = inspect.getsource(proxy.ray_proxy)
     assert "status = get_grpc_response_status(e, self.request_timeout_s, request_id)" in source
     assert "response_generator=self.not_found_response(proxy_request)" in source
+    assert "error_status = get_http_response_status(e, request_timeout_s, request_id)" in source
+    assert "in send_http_response_on_exception(\n                error_status, response_started\n" in source
     assert 'add_port_to_grpc_server(self._server, "[::]:0")' in inspect.getsource(ports.ray_replica)
     http_util = inspect.getsource(import_module("ray.serve._private.http_util"))
     assert "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH" in http_util

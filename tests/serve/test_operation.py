@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from tests.fixtures_model_plane import Plane, start_plane
+from tests.fixtures_operation import obedient_request as order
 from tests.fixtures_operation import write_model, write_serve_yaml
 
 PROMPT_S = 1.0
@@ -54,17 +54,6 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     )
     yield Workshop(plane, diary, serve_yaml)
     plane.stop()
-
-
-def order(seconds: float = 0.0, rows: int = 1, **words: str) -> list[triton.InferInput]:
-    """A request of the obedient model."""
-    inputs = [triton.InferInput("SECONDS", [rows, 1], "FP32")]
-    inputs[0].set_data_from_numpy(np.full((rows, 1), seconds, np.float32))
-    for name, text in words.items():
-        tensor = triton.InferInput(name.upper(), [rows, 1], "BYTES")
-        tensor.set_data_from_numpy(np.full((rows, 1), text.encode(), np.object_))
-        inputs.append(tensor)
-    return inputs
 
 
 async def every(address: str, *orders: list[triton.InferInput], **options: Any) -> list[Any]:

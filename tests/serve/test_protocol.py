@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
-import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
@@ -17,10 +16,11 @@ from tritonclient.utils import InferenceServerException
 
 from serve.protocol.grpc import GrpcService
 from tests.fixtures_model_plane import Plane
+from tests.serve.wire import BAD, Call, floats, recording, sentence
 
 Tensor = Callable[[str, Any, str], triton.InferInput]
 MODELS = ["coqui_tts", "opus_mt", "vad", "whisper"]
-INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.fixture(scope="module")
@@ -28,27 +28,6 @@ def stub(model_plane: str) -> Iterator[service_pb2_grpc.GRPCInferenceServiceStub
     limits = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(model_plane, options=limits) as channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
-
-
-def request(model: str, *tensors: tuple[str, str, list[int], bytes], **fields: Any) -> Any:
-    message = service_pb2.ModelInferRequest(model_name=model, **fields)
-    for name, datatype, shape, data in tensors:
-        message.inputs.add(name=name, datatype=datatype, shape=shape)
-        message.raw_input_contents.append(data)
-    return message
-
-
-def element(text: bytes) -> bytes:
-    return len(text).to_bytes(4, "little") + text
-
-
-def word(text: bytes) -> tuple[str, list[int], bytes]:
-    """One row of one BYTES element."""
-    return "BYTES", [1, 1], element(text)
-
-
-def floats(*values: float) -> bytes:
-    return np.array(values, np.float32).tobytes()
 
 
 def test_server_and_models_are_live_and_ready(triton_client: triton.InferenceServerClient) -> None:
@@ -127,37 +106,27 @@ def test_only_the_outputs_asked_for_come_back(triton_client: triton.InferenceSer
 
 def test_typed_contents_are_read_like_raw_ones(stub: Any) -> None:
     typed = service_pb2.ModelInferRequest(model_name="opus_mt", id="t")
-    for name, text in (("TEXT", b"..."), ("SOURCE", b"en"), ("TARGET", b"es")):
+    for name, text in (("TEXT", b"Hello."), ("SOURCE", b"en"), ("TARGET", b"es")):
         typed.inputs.add(name=name, datatype="BYTES", shape=[1, 1]).contents.bytes_contents.append(text)
-    raw = request(
-        "opus_mt",
-        *((name, "BYTES", [1, 1], element(t)) for name, t in (("TEXT", b"..."), ("SOURCE", b"en"), ("TARGET", b"es"))),
-    )
-    assert stub.ModelInfer(typed).raw_output_contents == stub.ModelInfer(raw).raw_output_contents
+    assert stub.ModelInfer(typed).raw_output_contents == stub.ModelInfer(sentence().message()).raw_output_contents
 
 
-def text_row(model: str, **changes: tuple[str, list[int], bytes]) -> Any:
-    """A good request of opus_mt or coqui_tts with some tensors replaced."""
-    good = {
-        "opus_mt": {"TEXT": b"Hello.", "SOURCE": b"en", "TARGET": b"es"},
-        "coqui_tts": {"TEXT": b"Hello."},
-    }[model]
-    tensors = {name: ("BYTES", [1, 1], element(text)) for name, text in good.items()} | changes
-    return request(model, *((name, *rest) for name, rest in tensors.items()))
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_request_is_refused_with_its_status_and_its_reason(stub: Any, case: str) -> None:
+    call, code, complaint = BAD[case]
+    refused(stub, call.message(), grpc.StatusCode[code.value], complaint)
 
 
-def window(seconds: float, **fields: Any) -> Any:
-    return request("whisper", ("AUDIO", "FP32", [1, int(seconds * 16_000)], bytes(int(seconds * 16_000) * 4)), **fields)
-
-
-def with_outputs(message: Any, *names: str) -> Any:
-    for name in names:
-        message.outputs.add(name=name)
-    return message
+def refused(stub: Any, message: Any, status: grpc.StatusCode, complaint: str) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.ModelInfer(message, timeout=30)
+    assert caught.value.code() == status
+    assert complaint in caught.value.details()
+    assert "Traceback" not in caught.value.details()
 
 
 def both_contents() -> Any:
-    message = request("vad", ("AUDIO", "FP32", [1], floats(0)))
+    message = recording(1).message()
     message.inputs[0].contents.fp32_contents.append(0)
     return message
 
@@ -169,8 +138,8 @@ def wrong_field() -> Any:
 
 
 def too_few_raw() -> Any:
-    message = request("opus_mt", ("TEXT", *word(b"a")))
-    message.inputs.add(name="SOURCE", datatype="BYTES", shape=[1, 1])
+    message = sentence().message()
+    message.inputs.add(name="NUM_HYPOTHESES", datatype="INT32", shape=[1, 1])
     return message
 
 
@@ -180,111 +149,29 @@ def shared_memory() -> Any:
     return message
 
 
-BAD: dict[str, tuple[Any, grpc.StatusCode, str]] = {
-    "unknown model": (request("nope"), NOT_FOUND, "no model 'nope'; this server has coqui_tts, opus_mt, vad, whisper"),
-    "unknown version": (request("vad", model_version="7"), NOT_FOUND, "no version '7', only 1"),
-    "no input": (request("vad"), INVALID, "vad needs input AUDIO"),
-    "missing input": (request("opus_mt", ("TEXT", *word(b"a"))), INVALID, "SOURCE, TARGET"),
-    "extra input": (request("vad", ("NOISE", "FP32", [1], floats(0))), INVALID, "no input 'NOISE'"),
-    "wrong datatype": (request("vad", ("AUDIO", "INT16", [2], bytes(4))), INVALID, "expected datatype FP32, got INT16"),
-    "unknown datatype": (request("vad", ("AUDIO", "FP99", [1], bytes(4))), INVALID, "got FP99"),
-    "wrong rank": (request("vad", ("AUDIO", "FP32", [1, 1], floats(0))), INVALID, "expected shape [-1], got [1, 1]"),
-    "negative shape": (request("vad", ("AUDIO", "FP32", [-4], floats(0))), INVALID, "negative"),
-    "huge shape": (request("vad", ("AUDIO", "FP32", [2**60], floats(0))), INVALID, "4 bytes sent"),
-    "truncated raw bytes": (
-        request("vad", ("AUDIO", "FP32", [4], bytes(15))),
-        INVALID,
-        "15 bytes sent, shape [4] of FP32 needs 16",
-    ),
-    "too few raw contents": (too_few_raw(), INVALID, "raw_input_contents has 1 entries for 2 inputs"),
-    "data in both places": (both_contents(), INVALID, "both raw_input_contents and contents"),
-    "typed contents in the wrong field": (wrong_field(), INVALID, "belong into fp32_contents, found int_contents"),
-    "shared memory": (shared_memory(), INVALID, "shared memory is not supported"),
-    "lying length": (
-        text_row("opus_mt", TEXT=("BYTES", [1, 1], b"\xff\0\0\0abc")),
-        INVALID,
-        "TEXT: element 0 at offset 0 claims 255",
-    ),
-    "bytes after the last element": (
-        text_row("opus_mt", TEXT=("BYTES", [1, 1], element(b"a") + b"xx")),
-        INVALID,
-        "2 bytes follow",
-    ),
-    "not UTF-8": (text_row("opus_mt", TEXT=word(b"\xc3(")), INVALID, "TEXT row 0: not valid UTF-8"),
-    "unequal batches": (
-        text_row("opus_mt", TEXT=("BYTES", [2, 1], element(b"a") * 2)),
-        INVALID,
-        "SOURCE: batch of 1, but TEXT",
-    ),
-    "batch too large": (
-        request("whisper", ("AUDIO", "FP32", [9, 10], bytes(360))),
-        INVALID,
-        "batch of 9, whisper takes 1 to 8",
-    ),
-    "empty batch": (request("whisper", ("AUDIO", "FP32", [0, 10], b"")), INVALID, "batch of 0"),
-    "not a number": (
-        request("vad", ("AUDIO", "FP32", [2], floats(0, float("nan")))),
-        INVALID,
-        "AUDIO: holds values that are not finite",
-    ),
-    "infinite speed": (
-        text_row("coqui_tts", SPEED=("FP32", [1, 1], floats(float("inf")))),
-        INVALID,
-        "SPEED: holds values",
-    ),
-    "unknown output": (with_outputs(request("vad"), "NOPE"), INVALID, "vad has no output 'NOPE'"),
-    "output asked for twice": (with_outputs(request("vad"), "SPEECH", "SPEECH"), INVALID, "asked for twice"),
-    "window over 30 s": (window(30.1), INVALID, "AUDIO row 0: 30.10 s of 16 kHz audio, at most 30 s"),
-    "recording over 600 s": (
-        request("vad", ("AUDIO", "FP32", [9_600_001], bytes(38_400_004))),
-        INVALID,
-        "at most 600 s",
-    ),
-    "unknown pair": (
-        text_row("opus_mt", TARGET=word(b"zz")),
-        NOT_FOUND,
-        "from 'en' to 'zz'; loaded pairs: en→de, en→es",
-    ),
-    "empty language": (text_row("opus_mt", SOURCE=word(b"")), INVALID, "SOURCE row 0: expected a language code"),
-    "no hypotheses": (
-        text_row("opus_mt", NUM_HYPOTHESES=("INT32", [1, 1], bytes(4))),
-        INVALID,
-        "NUM_HYPOTHESES: expected 1 to 8, got 0",
-    ),
-    "sentence too long": (text_row("opus_mt", TEXT=word(b"word " * 2000)), INVALID, "TEXT row 0: "),
-    "unknown voice": (text_row("coqui_tts", VOICE=word(b"nobody")), NOT_FOUND, "no voice 'nobody'; loaded voices: "),
-    "speed too high": (
-        text_row("coqui_tts", SPEED=("FP32", [1, 1], floats(3))),
-        INVALID,
-        "SPEED row 0: expected 0.5 to 2.0, got 3",
-    ),
-    "text too long": (text_row("coqui_tts", TEXT=word(b"word " * 2000)), INVALID, "TEXT row 0: 10000 characters"),
+BAD_MESSAGES: dict[str, tuple[Any, str]] = {
+    "too few raw contents": (too_few_raw(), "raw_input_contents has 3 entries for 4 inputs"),
+    "data in both places": (both_contents(), "both raw_input_contents and contents"),
+    "typed contents in the wrong field": (wrong_field(), "belong into fp32_contents, found int_contents"),
+    "shared memory": (shared_memory(), "shared memory is not supported"),
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_a_bad_request_is_refused_with_its_status_and_its_reason(stub: Any, case: str) -> None:
-    message, status, complaint = BAD[case]
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.ModelInfer(message, timeout=30)
-    assert caught.value.code() == status
-    assert complaint in caught.value.details()
-    assert "Traceback" not in caught.value.details()
+@pytest.mark.parametrize("case", BAD_MESSAGES)
+def test_a_message_that_contradicts_itself_is_refused_with_its_reason(stub: Any, case: str) -> None:
+    message, complaint = BAD_MESSAGES[case]
+    refused(stub, message, INVALID, complaint)
 
 
-@pytest.mark.parametrize(
-    ("tensor", "complaint"),
-    [
-        (("LANGUAGE", "BYTES", [1, 1], element(b"tlh")), "LANGUAGE row 0: Whisper does not know 'tlh'; it knows af, "),
-        (("TASK", "BYTES", [1, 1], element(b"sing")), "TASK row 0: expected transcribe or translate, got 'sing'"),
-        (("NUM_SAMPLES", "INT32", [1, 1], (17).to_bytes(4, "little")), "NUM_SAMPLES row 0: expected 0 to 16"),
-    ],
-)
-def test_a_bad_option_of_a_window_is_refused(stub: Any, tensor: Any, complaint: str) -> None:
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.ModelInfer(request("whisper", ("AUDIO", "FP32", [1, 16], bytes(64)), tensor), timeout=30)
+def test_bytes_that_are_no_message_are_refused_with_a_reason(model_plane: str) -> None:
+    with grpc.insecure_channel(model_plane) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(b"\xff\xff", timeout=30)
     assert caught.value.code() == INVALID
-    assert complaint in caught.value.details()
+    assert "cannot be read" in caught.value.details()
+
+
+def test_a_reason_stays_short_however_long_the_names_in_it(stub: Any) -> None:
+    refused(stub, Call("vad", (floats("N" * 100_000, 0),)).message(), INVALID, "its inputs are AUDIO")
 
 
 def test_unknown_models_are_not_found_by_every_question(triton_client: triton.InferenceServerClient) -> None:
@@ -302,19 +189,44 @@ def test_what_the_server_does_not_offer_is_unimplemented(triton_client: triton.I
     assert all(hasattr(GrpcService, method.name) for method in methods)
 
 
-def test_http_says_that_the_protocol_is_spoken_over_grpc(plane: Plane) -> None:
-    response = httpx.get(f"http://{plane.ready['http']}/v2/health/live")
-    assert response.status_code == 501
-    assert "gRPC" in response.json()["error"]
-
-
 def test_a_message_of_64_mb_passes_and_is_judged_by_its_content(stub: Any) -> None:
-    samples = 16 * 2**20
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.ModelInfer(request("vad", ("AUDIO", "FP32", [samples], bytes(samples * 4))), timeout=60)
-    assert caught.value.code() == INVALID
-    assert "1048.6 s of 16 kHz audio" in caught.value.details()
+    refused(stub, recording(16 * 2**20).message(), INVALID, "1048.6 s of 16 kHz audio")
+
+
+def test_a_message_over_the_limit_is_refused_and_harms_no_replica(stub: Any, plane: Plane) -> None:
+    before = [process.pid for process in plane.replicas("protocol")]
+    refused(stub, recording(33 * 2**20).message(), grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max")
+    assert [process.pid for process in plane.replicas("protocol")] == before
+
+
+def test_the_statistics_of_a_model_grow_with_its_inferences(
+    triton_client: triton.InferenceServerClient, make_tensor: Tensor
+) -> None:
+    def counted() -> Any:
+        (statistics,) = triton_client.get_inference_statistics("opus_mt").model_stats
+        return statistics
+
+    before = counted()
+    texts = {"TEXT": "Hello.", "SOURCE": "en", "TARGET": "es"}
+    triton_client.infer("opus_mt", [make_tensor(name, [[text]] * 2, "BYTES") for name, text in texts.items()])
+    with pytest.raises(InferenceServerException, match="SOURCE, TARGET"):
+        triton_client.infer("opus_mt", [make_tensor("TEXT", [["Hello."]], "BYTES")])
+    after = counted()
+    assert after.inference_count == before.inference_count + 2
+    assert after.execution_count == before.execution_count + 1
+    assert after.last_inference > before.last_inference
+    assert after.inference_stats.success.count == before.inference_stats.success.count + 1
+    assert after.inference_stats.fail.count == before.inference_stats.fail.count + 1
+    for name in ("success", "queue", "compute_input", "compute_infer", "compute_output"):
+        assert getattr(after.inference_stats, name).ns > getattr(before.inference_stats, name).ns, name
+
+
+def test_statistics_of_no_model_in_particular_are_those_of_all(
+    triton_client: triton.InferenceServerClient,
+) -> None:
+    told = [statistics.name for statistics in triton_client.get_inference_statistics().model_stats]
+    assert told == MODELS
 
 
 def test_good_requests_are_answered_after_all_the_bad_ones(stub: Any) -> None:
-    assert stub.ModelInfer(text_row("opus_mt"), timeout=30).outputs[0].name == "TRANSLATIONS"
+    assert stub.ModelInfer(sentence().message(), timeout=30).outputs[0].name == "TRANSLATIONS"
