@@ -112,7 +112,7 @@ class Callers:
 
 
 def follow(plane: Plane, load_s: float, idle_s: float) -> list[Moment]:
-    """Three seconds of rest (while readiness is asked for), the load, then rest until nothing runs or idle_s is over."""
+    """Three seconds of rest (readiness is asked for), the load, then rest until nothing runs or idle_s are over."""
     callers = Callers(plane.address)
     timeline: list[Moment] = []
     began = time.monotonic()

@@ -152,11 +152,7 @@ class ModelReplica:
     def _compute(self, jobs: Sequence[Job]) -> list[Answer]:
         inputs, requested = [job.inputs for job in jobs], [job.requested for job in jobs]
         answers = run_batch(self._spec.name, self._model, inputs, requested, on_memory=self._batcher.halve)
-<<<<<<< HEAD
-        self._metrics.ran(sum(rows_of(each) for each in inputs) if self._spec.max_batch_size else len(jobs))
-=======
         self._metrics.ran(sum(map(rows_of, inputs)) if self._spec.max_batch_size else len(jobs))
->>>>>>> http
         return answers
 
     async def catalogue(self) -> list[dict[str, Any]]:

@@ -26,13 +26,8 @@ class Unreadable:
 
 
 def add_GRPCInferenceServiceServicer_to_server(servicer: Any, server: Any) -> None:  # noqa: N802 - gRPC's name
-<<<<<<< HEAD
-    """Registers the service's methods at Ray's gRPC proxy. What cannot be read is passed on as Unreadable:
-    grpc.aio would answer it as UNKNOWN.
-=======
     """Registers the service's methods at Ray's gRPC proxy. What cannot be read goes on as Unreadable; grpc.aio would
     answer it as UNKNOWN.
->>>>>>> http
     """
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, _Registrar(server))
 

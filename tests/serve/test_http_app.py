@@ -50,6 +50,9 @@ class Echo:
             raise self.error
         return []
 
+    async def asleep(self) -> bool:
+        return False
+
 
 @pytest.fixture
 def echo() -> Echo:
