@@ -110,6 +110,18 @@ def started(folder: Path, model: str) -> Plane:
     )
 
 
+def told(seen: Figures, seconds: float) -> None:
+    """Prints the figures of a trial."""
+    print(
+        f"unloaded: p50 {seen.unloaded_p50:.3f} s, p95 {seen.unloaded_p95:.3f} s; {seen.capacity:.1f} served a second"
+    )
+    print(f"offered {seen.offered} in {seconds:.0f} s: {len(seen.accepted)} accepted, {len(seen.refused)} refused")
+    for name, latencies in (("accepted", seen.accepted), ("refused", seen.refused)):
+        if latencies:
+            p50, p95 = np.quantile(latencies, [0.5, 0.95])
+            print(f"{name}: p50 {p50:.3f} s, p95 {p95:.3f} s, {p95 / seen.unloaded_p50:.2f} times the unloaded p50")
+
+
 def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser()
@@ -124,18 +136,7 @@ def main() -> None:
             seen = asyncio.run(flood(plane.address, options.model, inputs, options.seconds))
         finally:
             plane.stop()
-    print(
-        f"unloaded p50 {seen.unloaded_p50:.3f} s, p95 {seen.unloaded_p95:.3f} s; {seen.capacity:.1f} requests/s served"
-    )
-    print(
-        f"offered {seen.offered} in {options.seconds:.0f} s: {len(seen.accepted)} accepted, {len(seen.refused)} refused"
-    )
-    if seen.accepted and seen.refused:
-        p95 = float(np.quantile(seen.accepted, 0.95))
-        print(
-            f"accepted: p50 {np.median(seen.accepted):.3f} s, p95 {p95:.3f} s, {p95 / seen.unloaded_p50:.2f} x unloaded"
-        )
-        print(f"refused: p50 {np.median(seen.refused):.3f} s, p95 {np.quantile(seen.refused, 0.95):.3f} s")
+    told(seen, options.seconds)
     for line in sorted(set(seen.other)):
         print("OTHER", line)
     print(f"{options.model}, on {machine()}")

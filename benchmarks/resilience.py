@@ -1,4 +1,5 @@
-"""Replicas are killed and the configuration is changed under load; a client with the README's retry policy sees nothing.
+"""Replicas are killed and the configuration is changed under load; clients with the README's retry policy
+see nothing.
 
 Eight callers send mixed requests of all models. In the middle every model's replicas are killed with -9, one model
 after another; then serve.yaml is changed and read again (SIGUSR1), which replaces every replica.
