@@ -13,6 +13,7 @@ from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDepl
 from serve.backends import APPLICATION
 from serve.catalogue import CatalogueEntry
 from serve.deployments import ModelReplica, Protocol
+from serve.graph import ENSEMBLE
 from serve.models import CLASSES
 from serve.repository import ModelSpec, RepositoryError, read_repository, stuck_s
 from serve.settings import ServeSettings, get_settings
@@ -58,7 +59,7 @@ def check_drain(spec: ModelSpec, deployment: Mapping[str, Any]) -> None:
 
 
 def build(arguments: Mapping[str, Any]) -> Application:
-    """The application: one deployment per model of model_repo/ and the protocol in front of them.
+    """The application: a deployment per model of model_repo/, and in front of them the protocol, which runs ensembles.
 
     Ray Serve calls this as serve.yaml's import_path and then applies the file's deployment settings itself; arguments
     are the file's `args`. Raises RepositoryError or WeightsError.
@@ -70,12 +71,13 @@ def build(arguments: Mapping[str, Any]) -> Application:
 def assemble(settings: ServeSettings, overrides: Mapping[str, Mapping[str, Any]]) -> Application:
     """As `build`, with each deployment's settings given by its name."""
     specs = read_repository(settings.model_repo)
-    without = sorted(name for name, spec in specs.items() if name not in CLASSES and "class" not in spec.parameters)
+    single = {name: spec for name, spec in specs.items() if spec.platform != ENSEMBLE}
+    without = sorted(name for name, spec in single.items() if name not in CLASSES and "class" not in spec.parameters)
     if without:
         raise RepositoryError(f"{settings.model_repo}: no class serves the model {', '.join(without)}")
     entries: list[CatalogueEntry] = selection(settings)
     handles = {}
-    for name, spec in specs.items():
+    for name, spec in single.items():
         check_drain(spec, overrides.get(name, {}))
         own = [entry for entry in entries if entry.model == name]
         deployment = serve.deployment(name=name)(ModelReplica).options(**overrides.get(name, {}))

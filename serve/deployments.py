@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from serve.backends import RayBackend
+from serve.ensemble import with_ensembles
 from serve.logs import log_as_json
 from serve.metrics import RequestMetrics, exposition
 from serve.protocol.dataplane import DataPlane
@@ -39,7 +40,7 @@ class Protocol(GrpcService):
     def __init__(self, specs: Mapping[str, ModelSpec], **handles: DeploymentHandle[Any]) -> None:
         log_as_json()
         backends = {name: RayBackend(specs[name], handle) for name, handle in handles.items()}
-        self._plane = DataPlane(specs, backends, RequestMetrics())
+        self._plane = DataPlane(specs, with_ensembles(specs, backends), RequestMetrics())
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The protocol over HTTP, asked for by Ray once the replica has been made, and beside it the metrics."""

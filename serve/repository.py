@@ -1,12 +1,14 @@
 """model_repo/ -> ModelSpec: each model's tensors, batching and parameters, read from Triton's own config.pbtxt."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
+
+from serve.graph import ENSEMBLE, EnsembleStep, GraphError, check, check_nesting
 
 VERSION = "1"
 MAX_QUEUE_SIZE = 10_000
@@ -48,7 +50,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One model. `max_batch_size` 0 means that tensors have no batch dimension."""
+    """One model. `max_batch_size` 0 means that tensors have no batch dimension. Only an ensemble has `steps`."""
 
     name: str
     inputs: tuple[TensorSpec, ...]
@@ -64,6 +66,7 @@ class ModelSpec:
     instance_count: int = 1
     kind: str = "KIND_CPU"
     parameters: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[EnsembleStep, ...] = ()
 
     def shape(self, tensor: TensorSpec) -> list[int]:
         """The tensor's shape as the protocol's metadata gives it, with the batch dimension as -1."""
@@ -101,11 +104,25 @@ def read_model(folder: Path) -> ModelSpec:
 
 
 def read_repository(path: Path) -> dict[str, ModelSpec]:
-    """Every model of a repository by name: each folder with a config.pbtxt. RepositoryError when there is none."""
+    """Every model of a repository by name: each folder with a config.pbtxt. RepositoryError when there is none, or when
+    an ensemble does not fit the models it is made of.
+    """
     folders = sorted(config.parent for config in path.glob("*/config.pbtxt"))
     if not folders:
         raise RepositoryError(f"{path} holds no model: expected folders with a config.pbtxt")
-    return {folder.name: read_model(folder) for folder in folders}
+    specs = {folder.name: read_model(folder) for folder in folders}
+    for name, spec in specs.items():
+        if spec.steps or spec.platform == ENSEMBLE:
+            _complain(path / name / "config.pbtxt", check, spec, specs)
+    _complain(path, check_nesting, specs)
+    return specs
+
+
+def _complain(path: Path, checked: Callable[..., None], *arguments: Any) -> None:
+    try:
+        checked(*arguments)
+    except GraphError as error:
+        raise RepositoryError(f"{path}: {error}") from None
 
 
 def _spec(c: Any, text: str, path: Path) -> ModelSpec:
@@ -137,7 +154,14 @@ def _spec(c: Any, text: str, path: Path) -> ModelSpec:
         instance_count=group.count if group else 1,
         kind=model_config_pb2.ModelInstanceGroup.Kind.Name(group.kind) if group else "KIND_CPU",
         parameters=parameters,
+        steps=tuple(_step(step, path) for step in c.ensemble_scheduling.step),
     )
+
+
+def _step(s: Any, path: Path) -> EnsembleStep:
+    if s.model_version not in (-1, 0, int(VERSION)):
+        raise RepositoryError(f"{path}: step {s.model_name} wants version {s.model_version}; there is only {VERSION}")
+    return EnsembleStep(s.model_name, dict(s.input_map), dict(s.output_map))
 
 
 def _tensor(t: Any, path: Path, *, optional: bool = False) -> TensorSpec:
