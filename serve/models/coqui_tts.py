@@ -1,26 +1,32 @@
-"""Coqui VITS voices: samples are a function of (text, voice, speed, seed) alone.
+"""Coqui voices: samples are a function of (text, voice, speed, seed) and of the clip to speak like, alone.
 
-Nothing is appended and nothing trimmed: AUDIO is exactly what the durations say, and SECONDS is its length. Text
+Nothing is appended and nothing trimmed: AUDIO is exactly as long as planned, and SECONDS is its length. Text
 without a letter or digit is 0.1 s of silence, so that a row of punctuation or music signs fails no job.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
 
-from serve.errors import ModelError, invalid, not_found
-from serve.models.base import Answer, Tensors, WeightSet, base_language, numbers, texts
+from serve.devices import device_for
+from serve.errors import ModelError, invalid
+from serve.models.base import Answer, Tensors, WeightSet, numbers, texts
+from serve.models.cloning import read_clips
 from serve.models.speakable import clean, is_speakable, split_text
-from serve.models.vits import VitsVoice, precision_named
+from serve.models.vits import precision_named
+from serve.models.voice import Clip, Manner, Samples
+from serve.models.voice_length import SEEDS, TOLERANCE, sound_plan
+from serve.models.voice_level import faded, levelled
+from serve.models.voice_library import SPEEDS, Loaded, VoiceLibrary
 
-SPEEDS = (0.5, 2.0)
 SILENCE_S = 0.1
-ANY = "*"
+WARM_UP = "Warm up."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +35,50 @@ class Utterance:
 
     text: str
     voice: str
+    speaker: str
+    clip: Clip | None
+    language: str
     speed: float
     seed: int
 
 
 class CoquiTts:
-    """All loaded voices. Inputs and outputs as in model_repo/coqui_tts/config.pbtxt. One synthesis at a time."""
+    """Voices loaded as they are asked for. Inputs and outputs as in model_repo/coqui_tts/config.pbtxt. One synthesis at
+    a time.
+    """
 
     def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
         self._max_characters = int(parameters.get("max_characters", "5000"))
         self._split_characters = int(parameters.get("split_characters", "250"))
-        self._precision = precision_named(parameters.get("decoder_precision", "auto"))
-        self._weights = {weight.name: weight for weight in weights}
+        self._tolerance = float(parameters.get("length_tolerance", str(TOLERANCE)))
+        precision = precision_named(parameters.get("decoder_precision", "auto"))
+        self._library = VoiceLibrary(weights, precision, device_for(parameters))
         self._lock = Lock()
 
     def load(self) -> None:
+        """What all voices share; each is loaded and warmed up by `open`."""
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8")  # memory: each length of text makes new ones
         torch.set_num_threads(1)
-        self._voices = {name: VitsVoice(weight.folder, self._precision) for name, weight in self._weights.items()}
-        for name in self._voices:
-            self._speak(Utterance("Warm up.", name, 1.0, 0), sound=True)
+
+    def keys(self) -> list[str]:
+        """One key (VOICE,LANGUAGE) a voice."""
+        return [f"{name}," for name in self._library.voices]
+
+    def open(self, key: str) -> Loaded:
+        """The voice that VOICE,LANGUAGE means, warm. NOT_FOUND when there is none."""
+        voice, _, language = key.partition(",")
+        return self._open(self._library.resolve(voice, language)[0])
+
+    def lane(self, inputs: Tensors) -> Hashable:
+        """The voice of the first row."""
+        return self._library.resolve(texts(inputs, "VOICE", 1)[0], texts(inputs, "LANGUAGE", 1)[0])[0]
+
+    def size(self, inputs: Tensors) -> int:
+        """Rows."""
+        return len(inputs["TEXT"])
 
     def catalogue(self) -> list[dict[str, Any]]:
-        return [
-            {**weight.facts, "sample_rate": self._voices[name].sample_rate} for name, weight in self._weights.items()
-        ]
+        return [known.facts() for known in self._library.voices.values()]
 
     def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
         return [self._request(*each) for each in zip(batch, requested, strict=True)]
@@ -62,10 +87,11 @@ class CoquiTts:
         sound = not requested or bool(requested & {"AUDIO"})
         try:
             rows = self._rows(request)
+            loaded = {name: self._open(name) for name in {row.voice for row in rows}}
+            spoken = [self._speak(row, loaded[row.voice], sound=sound) for row in rows]
         except ModelError as error:
             return error
-        spoken = [self._speak(row, sound=sound) for row in rows]
-        rates = [self._voices[row.voice].sample_rate for row in rows]
+        rates = [self._library.voices[row.voice].sample_rate for row in rows]
         answer = {
             "NUM_SAMPLES": np.array([[count] for count, _ in spoken], np.int32),
             "SAMPLE_RATE": np.array([[rate] for rate in rates], np.int32),
@@ -84,54 +110,54 @@ class CoquiTts:
         voices = texts(request, "VOICE", rows)
         speeds = numbers(request, "SPEED", rows, 1.0)
         seeds = numbers(request, "SEED", rows, 0)
+        clips = read_clips(request, rows)
         utterances = []
         for row, text in enumerate(texts(request, "TEXT", rows)):
             if len(text) > self._max_characters:
                 raise invalid(
                     f"TEXT row {row}: {len(text)} characters, at most {self._max_characters} are spoken at once"
                 )
-            if not SPEEDS[0] <= speeds[row] <= SPEEDS[1]:
-                raise invalid(f"SPEED row {row}: expected {SPEEDS[0]} to {SPEEDS[1]}, got {speeds[row]:g}")
-            voice = self._voice(voices[row], languages[row])
-            utterances.append(Utterance(clean(text), voice, float(speeds[row]), int(seeds[row])))
+            voice, speaker = self._library.resolve(voices[row], languages[row])
+            self._check_speed(row, speeds[row], voice)
+            if clips[row] is not None:
+                self._library.check_cloning(voice, speaker, row)
+            speed, seed = float(speeds[row]), int(seeds[row])
+            utterances.append(Utterance(clean(text), voice, speaker, clips[row], languages[row], speed, seed))
         return utterances
 
-    def _voice(self, name: str, language: str) -> str:
-        """The voice named, else the first of the language, else a stand-in for it; NOT_FOUND when there is none."""
-        if name:
-            if name in self._voices:
-                return name
-            raise not_found(f"there is no voice '{name}'; loaded voices: {self._known()}")
-        wanted = base_language(language)
-        facts = {known: weight.facts for known, weight in self._weights.items()}
-        own = [
-            known for known, fact in facts.items() if not wanted or base_language(str(fact.get("language"))) == wanted
-        ]
-        stand_ins = [known for known, fact in facts.items() if _stands_in(fact.get("stand_in_for"), wanted)]
-        if not own + stand_ins:
-            raise not_found(f"there is no voice for language '{language}'; loaded voices: {self._known()}")
-        return (own + stand_ins)[0]
+    def _check_speed(self, row: int, speed: float, voice: str) -> None:
+        if not SPEEDS[0] <= speed <= SPEEDS[1]:
+            raise invalid(f"SPEED row {row}: expected {SPEEDS[0]} to {SPEEDS[1]}, got {speed:g}")
+        slowest, fastest = self._library.voices[voice].speeds
+        if not slowest <= speed <= fastest:
+            raise invalid(f"SPEED row {row}: voice '{voice}' reaches {slowest:.2f} to {fastest:.2f}, got {speed:g}")
 
-    def _known(self) -> str:
-        return ", ".join(f"{name} ({weight.facts.get('language')})" for name, weight in self._weights.items()) or "none"
+    def _open(self, name: str) -> Loaded:
+        loaded, fresh = self._library.open(name)
+        if fresh and self._library.voices[name].cloning != "xtts":
+            self._speak(Utterance(WARM_UP, name, "", None, "", 1.0, 0), loaded, sound=True)
+        return loaded
 
-    def _speak(self, utterance: Utterance, *, sound: bool) -> tuple[int, Any]:
-        """Number of samples, and the samples [n] when `sound` (else None)."""
-        voice = self._voices[utterance.voice]
+    def _speak(self, utterance: Utterance, loaded: Loaded, *, sound: bool) -> tuple[int, Samples | None]:
+        """Number of samples, and the samples [n] when `sound`."""
+        known, voice = self._library.voices[utterance.voice], loaded.voice
         if not is_speakable(utterance.text):
-            count = int(SILENCE_S * voice.sample_rate)
+            count = int(SILENCE_S * known.sample_rate)
             return count, np.zeros(count, np.float32) if sound else None
-        pieces = split_text(utterance.text, self._split_characters)
         count, parts = 0, []
-        for index, piece in enumerate(pieces):
-            tokens = voice.tokens(piece)
+        limit = min(self._split_characters, voice.limit(utterance.language) or self._split_characters)
+        with self._lock:
+            timbre = loaded.timbre(utterance.speaker, utterance.clip)
+        for index, piece in enumerate(split_text(utterance.text, limit)):
+            seed = (utterance.seed + index) % SEEDS
             with self._lock:
-                plan = voice.plan(tokens, utterance.speed, (utterance.seed + index) % 2**63)
-                count += plan.total * voice.hop
+                attempt = partial(_attempt, loaded, piece, Manner(timbre, utterance.language, utterance.speed, 0))
+                plan = sound_plan(attempt, seed, piece, known.characters_per_s, self._tolerance)
+                count += plan.samples
                 if sound:
-                    parts.append(voice.speak(plan))
+                    parts.append(faded(levelled(voice.speak(plan), known.sample_rate), known.sample_rate))
         return count, np.concatenate(parts) if sound else None
 
 
-def _stands_in(languages: Any, wanted: str) -> bool:
-    return languages == ANY or wanted in (languages or ())
+def _attempt(loaded: Loaded, piece: str, manner: Manner, seed: int) -> Any:
+    return loaded.voice.plan(piece, Manner(manner.timbre, manner.language, manner.speed, seed))
