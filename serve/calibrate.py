@@ -16,7 +16,28 @@ from typing import Any
 
 from serve.weights_errors import ConversionError
 
-FACTORS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0)  # of the natural scale
+FACTORS = (  # of the natural scale
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    1.0,
+    1.1,
+    1.2,
+    1.3,
+    1.4,
+    1.6,
+    1.8,
+    2.0,
+    2.5,
+    3.0,
+    4.0,
+)
 SEEDS = (0, 1, 2)
 UNREADABLE = (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, UnpicklingError, struct.error)
 SENTENCES = Path(__file__).with_name("calibration_sentences.toml")

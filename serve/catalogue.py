@@ -76,11 +76,12 @@ class CatalogueEntry(BaseModel):
     attribution: str = ""
     toy: bool = False
 
-    languages: Annotated[tuple[Language, ...], BeforeValidator(as_tuple)] = ()  # whisper: all it hears; voice: one
+    languages: Annotated[tuple[Language, ...], BeforeValidator(as_tuple)] = ()  # whisper: all it hears; voice: speaks
     source_language: Language | None = None  # opus_mt
     target_language: Language | None = None  # opus_mt
     target_token: str = ""  # opus_mt models of several targets want it before every sentence, e.g. >>por<<
     gender: Literal["female", "male", "unknown"] = "unknown"  # coqui_tts
+    converter: bool = False  # coqui_tts: no voice, but what makes voices speak like a clip
     stand_in_for: Annotated[Literal["*"] | tuple[Language, ...] | None, BeforeValidator(as_languages)] = (
         None  # coqui_tts: languages it is used for without voice
     )
@@ -91,8 +92,8 @@ class CatalogueEntry(BaseModel):
     def has_what_its_model_needs(self) -> "CatalogueEntry":
         if self.model == "opus_mt" and not (self.source_language and self.target_language):
             raise ValueError("an opus_mt entry needs source_language and target_language")
-        if self.model == "coqui_tts" and len(self.languages) != 1:
-            raise ValueError("a coqui_tts entry needs languages with exactly one language")
+        if self.model == "coqui_tts" and self.converter == bool(self.languages):
+            raise ValueError("a coqui_tts entry needs languages, its main one first, unless it is a converter")
         if self.model == "whisper" and not self.languages:
             raise ValueError("a whisper entry needs languages")
         if self.toy and self.paid_use:
@@ -106,7 +107,7 @@ class CatalogueEntry(BaseModel):
 
     @property
     def language(self) -> str:
-        """A voice's language."""
+        """A voice's main language."""
         return self.languages[0] if self.languages else ""
 
     def speaks(self) -> set[str]:

@@ -99,6 +99,6 @@ CONVERTERS: dict[str, tuple[int, Convert]] = {  # name -> (version: raise it to 
     "none": (1, keep),
     "join": (1, join),
     "marian": (1, marian),
-    "piper": (1, piper),
-    "coqui": (1, coqui),
+    "piper": (2, piper),
+    "coqui": (2, coqui),
 }

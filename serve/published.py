@@ -44,7 +44,8 @@ def _coqui_tts(weights: Weights) -> dict[str, Any]:
     stand_in = entry.stand_in_for if entry.stand_in_for in (None, "*") else list(entry.stand_in_for or ())
     return (
         _common(weights)
-        | {"language": entry.language, "gender": entry.gender, "stand_in_for": stand_in}
+        | {"language": entry.language, "languages": list(entry.languages)}
+        | {"gender": entry.gender, "stand_in_for": stand_in}
         | {key: measured[key] for key in VOICE_FACTS if measured.get(key) is not None}
     )
 

@@ -91,6 +91,7 @@ class VitsVoice:
     def limit(self, language: str) -> int | None:
         """VITS has none; what is too long only costs memory."""
         del language
+        return None
 
     def own(self, speaker: str) -> Timbre:
         """One of the voice's own speakers; NOT_FOUND naming what there is."""
@@ -145,13 +146,9 @@ class VitsVoice:
         x = torch.tensor([tokens], dtype=torch.long, device=self._device)
         lengths = torch.tensor([len(tokens)], device=self._device)
         x, mean, log_scale, mask = net.text_encoder(x, lengths, lang_emb=language)
-        if net.args.use_sdp:
-            with drawing(manner.seed):
-                log_width = net.duration_predictor(
-                    x, mask, g=speaker, reverse=True, noise_scale=net.inference_noise_scale_dp, lang_emb=language
-                )
-        else:
-            log_width = net.duration_predictor(x, mask, g=speaker, lang_emb=language)
+        stochastic = {"reverse": True, "noise_scale": net.inference_noise_scale_dp} if net.args.use_sdp else {}
+        with drawing(manner.seed):
+            log_width = net.duration_predictor(x, mask, g=speaker, lang_emb=language, **stochastic)
         return Encoded(mean, log_scale, torch.exp(log_width)[0, 0].cpu() * net.length_scale)
 
     @torch.inference_mode()

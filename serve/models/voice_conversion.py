@@ -11,15 +11,15 @@ from TTS.vc.configs.openvoice_config import OpenVoiceConfig
 from TTS.vc.models.openvoice import OpenVoice
 
 from serve.models.voice import Clip, Manner, Plan, Samples, Timbre, Voice, drawing
-from serve.models.voice_files import raw_config
+from serve.models.voice_files import model_folder, raw_config
 
-CHECKPOINTS = ("checkpoint.pth", "model.pth")
+CHECKPOINT = "checkpoint.pth"
 LONGEST_CLIP_S = 30.0
 """Of a clip this much is listened to: more changes little and costs memory."""
 
 
 class OpenVoiceConverter:
-    """A converter read from folder/config.json in OpenVoice's own form and its checkpoint. Not thread-safe."""
+    """A converter in OpenVoice's own form: config.json and checkpoint.pth. Not thread-safe."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         config = OpenVoiceConfig()
@@ -28,9 +28,7 @@ class OpenVoiceConverter:
                 config.model_args[name] = value
         data = raw_config(folder)["data"]
         config.audio.fft_size, config.audio.hop_length = data["filter_length"], data["hop_length"]
-        path = next((folder / name for name in CHECKPOINTS if (folder / name).exists()), None)
-        if path is None:
-            raise FileNotFoundError(f"{folder}: an OpenVoice converter needs one of {', '.join(CHECKPOINTS)}")
+        path = model_folder(folder) / CHECKPOINT
         with drawing():
             self._net = OpenVoice(config)
         self._net.load_checkpoint(config, path, eval=True)
@@ -61,7 +59,8 @@ class OpenVoiceConverter:
         sound = samples if rate == self._rate else soxr.resample(samples, rate, self._rate)
         sound = np.pad(sound, (0, max(0, audio.win_length + audio.hop_length - len(sound)))).astype(np.float32)
         wave = torch.from_numpy(sound)[None, None].to(self._net.device)
-        return wav_to_spec(wave, audio.fft_size, audio.hop_length, audio.win_length, center=False)
+        spectrum: torch.Tensor = wav_to_spec(wave, audio.fft_size, audio.hop_length, audio.win_length, center=False)
+        return spectrum
 
     def _colour(self, spectrum: torch.Tensor) -> torch.Tensor:
         colour: torch.Tensor = self._net.ref_enc(spectrum.transpose(1, 2)).unsqueeze(-1)

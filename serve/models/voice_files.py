@@ -21,9 +21,14 @@ FILES = {  # config.json names them by their path on the machine that trained; C
 }
 
 
+def model_folder(folder: Path) -> Path:
+    """Where config.json lies: in the folder, or as its authors publish OpenVoice in its folder `converter`."""
+    return folder if (folder / "config.json").exists() else folder / "converter"
+
+
 def raw_config(folder: Path) -> dict[str, Any]:
     """config.json as it stands."""
-    raw: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    raw: dict[str, Any] = json.loads((model_folder(folder) / "config.json").read_text(encoding="utf-8"))
     return raw
 
 

@@ -80,11 +80,13 @@ def _biquad(
     denominator = [1 + k / quality + k * k, 2 * (k * k - 1), 1 - k / quality + k * k]
     z = np.exp(-2j * np.pi * frequencies)
     above, below = (c[0] + c[1] * z + c[2] * z * z for c in (numerator, denominator))
-    return np.abs(above / below)
+    magnitude: npt.NDArray[np.float64] = np.abs(above / below)
+    return magnitude
 
 
 def levelled(samples: Samples, rate: int) -> Samples:
-    """The piece at the reference loudness, its peaks under the ceiling."""
+    """The piece at the reference loudness, without offset, its peaks under the ceiling."""
+    samples = samples - samples.mean(dtype=np.float64).astype(np.float32)
     found = loudness(samples, rate)
     if found == float("-inf"):
         return samples

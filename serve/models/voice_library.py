@@ -36,7 +36,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class KnownVoice:
-    """A voice on disk. `converter`: the folder of the weights that make it speak like a clip, where it cannot itself."""
+    """A voice on disk. `converter`: weights that make it speak like a clip, where it cannot itself."""
 
     weight: WeightSet
     converter: WeightSet | None

@@ -84,8 +84,8 @@ class XttsVoice:
         """Latents [1, t, channels] of the audio tokens drawn for a text."""
         net, config = self._net, self._net.config
         conditioning = manner.timbre.conditioning[0].to(net.device)
-        tokens = torch.IntTensor(net.tokenizer.encode(text.strip().lower(), lang=self._language(manner.language)))
-        tokens = tokens[None].to(net.device)
+        ids = net.tokenizer.encode(text.strip().lower(), lang=self._language(manner.language))
+        tokens = torch.tensor([ids], dtype=torch.int, device=net.device)
         if tokens.shape[1] >= net.args.gpt_max_text_tokens:
             raise invalid(f"TEXT: {len(text)} characters are too many tokens for XTTS; put sentence ends into it")
         with drawing(manner.seed):

@@ -87,10 +87,11 @@ def test_a_translation_without_its_pair_is_refused(tmp_path: Path, missing: str)
         load_catalogue(write(tmp_path, entry(MARIAN, **{missing: None})))
 
 
-@pytest.mark.parametrize("languages", [None, '["en", "de"]'])
-def test_a_voice_has_exactly_one_language(tmp_path: Path, languages: str | None) -> None:
-    with pytest.raises(CatalogueError, match="exactly one language"):
-        load_catalogue(write(tmp_path, entry(WHISPER, model='"coqui_tts"', languages=languages)))
+@pytest.mark.parametrize(("languages", "converter"), [(None, "false"), ('["en"]', "true")])
+def test_a_voice_has_languages_and_a_converter_has_none(tmp_path: Path, languages: str | None, converter: str) -> None:
+    changes = {"model": '"coqui_tts"', "languages": languages, "converter": converter}
+    with pytest.raises(CatalogueError, match="unless it is a converter"):
+        load_catalogue(write(tmp_path, entry(WHISPER, **changes)))
 
 
 def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:

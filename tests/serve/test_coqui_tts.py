@@ -1,6 +1,6 @@
 """Speaking: a pure function of text, voice, speed and seed, whose length is known before anything is spoken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,13 @@ RATE = 22_050
 
 
 @pytest.fixture(scope="module")
-def coqui(starter_weights: Callable[[str], Any]) -> CoquiTts:
+def coqui(starter_weights: Callable[[str], Any]) -> Iterator[CoquiTts]:
     model = CoquiTts({"max_characters": "400", "split_characters": "80"}, starter_weights("coqui_tts"))
     model.load()
-    return model
+    keys = model.keys()
+    held = [model.open(key) for key in keys]
+    yield model
+    del held
 
 
 def asked(*texts: str, **more: Any) -> Tensors:

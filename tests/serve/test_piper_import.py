@@ -407,7 +407,8 @@ def test_a_voice_json_that_is_none_is_said_so(tmp_path: Path) -> None:
 
 
 def test_every_voice_of_the_catalogue_has_sentences_to_be_measured_with() -> None:
-    voices = [entry for entry in load_catalogue(CATALOGUE).entries if entry.model == "coqui_tts"]
+    entries = load_catalogue(CATALOGUE).entries
+    voices = [entry for entry in entries if entry.model == "coqui_tts" and not entry.converter]
     assert all(len(sentences_for(entry.language)) >= 2 for entry in voices)
     assert sentences_for("pt-BR") == sentences_for("pt")
     with pytest.raises(ConversionError, match=SENTENCES.name):
