@@ -156,12 +156,16 @@ def check_finite(name: str, array: Array) -> None:
 
 
 def _check_type(spec: ModelSpec, expected: TensorSpec, tensor: WireTensor) -> None:
+    """What can be refused before the data is looked at, however much it is."""
     if tensor.datatype != expected.datatype:
         raise invalid(f"{tensor.name}: expected datatype {expected.datatype}, got {tensor.datatype or 'none'}")
     shape = spec.shape(expected)
     fits = len(shape) == len(tensor.shape) and all(a in (-1, b) for a, b in zip(shape, tensor.shape, strict=True))
     if not fits:
         raise invalid(f"{tensor.name}: expected shape {shape}, got {list(tensor.shape)}")
+    if spec.max_batch_size and not 0 < tensor.shape[0] <= spec.max_batch_size:
+        rows = f"1 to {spec.max_batch_size} rows in a call"
+        raise invalid(f"{tensor.name}: batch of {tensor.shape[0]}, {spec.name} takes {rows}")
 
 
 def _check_batch(spec: ModelSpec, arrays: Mapping[str, Array]) -> None:
@@ -172,8 +176,6 @@ def _check_batch(spec: ModelSpec, arrays: Mapping[str, Array]) -> None:
     for name, count in batches.items():
         if count != rows:
             raise invalid(f"{name}: batch of {count}, but {first} has a batch of {rows}; all inputs need the same")
-    if not 1 <= rows <= spec.max_batch_size:
-        raise invalid(f"{first}: batch of {rows}, {spec.name} takes 1 to {spec.max_batch_size} rows in a call")
 
 
 def checked_output(spec: ModelSpec, tensor: TensorSpec, array: Array) -> Array:

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Mapping
 
 from serve.errors import invalid
+from serve.protocol.limits import oversize, too_large
 
 WBITS: Mapping[str, int] = {"gzip": 31, "deflate": 15}  # zlib's names for the two formats
 FAST = 1
@@ -11,12 +12,8 @@ SMALLEST = 1024
 """A shorter answer is not worth compressing."""
 
 
-class OversizeError(Exception):
-    """A body that is larger than allowed once its compression is undone."""
-
-
 def inflated(body: bytes, coding: str, limit: int) -> bytes:
-    """The body before it was coded. INVALID_ARGUMENT when it is not of that coding or was cut off; OversizeError before
+    """The body before it was coded. INVALID_ARGUMENT when it is not of that coding or was cut off, OversizeError before
     more than `limit` bytes have come out.
     """
     stream = zlib.decompressobj(WBITS[coding])
@@ -25,7 +22,7 @@ def inflated(body: bytes, coding: str, limit: int) -> bytes:
     except zlib.error as error:
         raise invalid(f"the body is not {coding}, as Content-Encoding says: {error}") from None
     if len(data) > limit:
-        raise OversizeError
+        raise oversize(too_large(limit))
     if not stream.eof:
         raise invalid(f"the body ends in the middle of its {coding} data")
     if stream.unused_data:

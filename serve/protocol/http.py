@@ -17,11 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serve.errors import Code, ModelError, internal, invalid, unavailable
-from serve.protocol.compression import SMALLEST, WBITS, OversizeError, accepted, deflated, inflated
+from serve.protocol.compression import SMALLEST, WBITS, accepted, deflated, inflated
 from serve.protocol.dataplane import EXTENSIONS, SERVER_NAME, SERVER_VERSION, DataPlane
-from serve.protocol.http_messages import InferenceBody, encoded, parsed
+from serve.protocol.http_messages import InferenceBody
 from serve.protocol.json_config import config_json
-from serve.protocol.limits import too_large
+from serve.protocol.json_text import encoded, parsed
+from serve.protocol.limits import OversizeError
 from serve.repository import VERSION
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ def reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = N
 def refusal(error: ModelError) -> Response:
     """The protocol's error of a ModelError, with Retry-After (seconds) where repeating helps."""
     again = {} if error.retry_after_s is None else {"Retry-After": str(math.ceil(error.retry_after_s))}
-    return reply({"error": error.message}, STATUS[error.code], again)
+    status = 413 if isinstance(error, OversizeError) else STATUS[error.code]
+    return reply({"error": error.message}, status, again)
 
 
 def answered(endpoint: Endpoint) -> Endpoint:
@@ -155,18 +157,15 @@ class HttpService:
     async def infer(self, request: Request) -> Response:
         """One inference."""
         name, version = _model(request)
-        self._plane.spec(name, version)
+        spec = self._plane.spec(name, version)
         body = await request.body()
         coding = request.headers.get("content-encoding", "identity").strip().lower()
         if coding != "identity":
             if coding not in WBITS:
                 message = f"Content-Encoding {coding} is not supported; use {' or '.join(WBITS)}"
                 return reply({"error": message}, 415, {"Accept-Encoding": ", ".join(WBITS)})
-            try:
-                body = await asyncio.to_thread(inflated, body, coding, self._max_bytes)
-            except OversizeError:
-                return Response(too_large(self._max_bytes), 413, media_type="application/json")
-        exchange = InferenceBody(name, version, body, request.headers.get(HEADER_LENGTH))
+            body = await asyncio.to_thread(inflated, body, coding, self._max_bytes)
+        exchange = InferenceBody(spec, body, request.headers.get(HEADER_LENGTH))
         return await _sent(request, *await self._plane.answer(name, version, exchange.request, exchange.answer))
 
     async def elsewhere(self, request: Request) -> Response:

@@ -1,18 +1,23 @@
 """Bodies of an inference over HTTP <-> the data plane's request and response.
 
 A body is a JSON object, or, in the protocol's binary tensor extension, a JSON object of
-`Inference-Header-Content-Length` bytes with the raw tensors behind it, in the order in which they are described.
+`Inference-Header-Content-Length` bytes with the raw tensors behind it, in the order in which they are described. Where
+that length is 0, the whole body is the one tensor the model needs, a text without length prefix.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from serve.errors import ModelError, internal, invalid
-from serve.protocol.codec import Array, WireTensor, encode_tensor
+from serve.protocol.codec import LENGTH_PREFIX, NUMPY, Array, WireTensor, encode_tensor
 from serve.protocol.dataplane import InferenceRequest, InferenceResponse, timeout
-from serve.repository import VERSION, TensorSpec
+from serve.protocol.json_text import encoded, parsed, shown
+from serve.protocol.limits import oversize
+from serve.repository import VERSION, ModelSpec, TensorSpec
+
+MAX_JSON_BYTES = 16 * 2**20
+"""Reading JSON holds up everybody else, so more than this (half a minute of samples) has to be sent as binary data."""
 
 LARGEST_DIMENSION = 2**63 - 1
 KINDS: Mapping[type, str] = {str: "a string", list: "an array", dict: "an object", bool: "true or false"}
@@ -21,9 +26,8 @@ KINDS: Mapping[type, str] = {str: "a string", list: "an array", dict: "an object
 class InferenceBody:
     """One inference over HTTP: `request` reads its body, `answer` writes the one that goes back."""
 
-    def __init__(self, model: str, version: str, body: bytes, header_length: str | None) -> None:
-        self._model = model
-        self._version = version
+    def __init__(self, spec: ModelSpec, body: bytes, header_length: str | None) -> None:
+        self._spec = spec
         self._body = body
         self._header_length = header_length
         self._binary = False
@@ -32,6 +36,10 @@ class InferenceBody:
     def request(self) -> InferenceRequest:
         """INVALID_ARGUMENT when the body is not one of the protocol's."""
         length = self._json_length()
+        if length > MAX_JSON_BYTES:
+            raise oversize(f"{length} bytes of JSON, at most {MAX_JSON_BYTES}; send larger tensors as binary data")
+        if self._header_length is not None and not length:
+            return InferenceRequest(self._spec.name, VERSION, "", [raw_tensor(self._spec, self._body)])
         message = parsed(self._body[:length])
         parameters = _get(message, "parameters", dict, "the request", default={})
         self._binary = _get(parameters, "binary_data_output", bool, "parameters", default=False)
@@ -39,7 +47,7 @@ class InferenceBody:
         outputs = tuple(self._output(output) for output in _entries(message, "outputs"))
         identifier = _text(_get(message, "id", str, "the request", default=""), "id")
         timeout_s = timeout(parameters["timeout"]) if "timeout" in parameters else None
-        return InferenceRequest(self._model, self._version, identifier, inputs, outputs, timeout_s)
+        return InferenceRequest(self._spec.name, VERSION, identifier, inputs, outputs, timeout_s)
 
     def answer(self, response: InferenceResponse) -> tuple[bytes, int | None]:
         """The body, and the length of its JSON where raw tensors follow."""
@@ -90,7 +98,7 @@ class InferenceBody:
         if self._header_length is None:
             raise invalid(f"{name}: binary_data_size without the header Inference-Header-Content-Length")
         if type(size) is not int or size < 0:
-            raise invalid(f"{name}: binary_data_size: expected a number of bytes, got {_shown(size)}")
+            raise invalid(f"{name}: binary_data_size: expected a number of bytes, got {shown(size)}")
         if "data" in entry:
             raise invalid(f"{name}: both data and binary_data_size; send one of them")
         if at + size > len(self._body):
@@ -107,28 +115,20 @@ class InferenceBody:
         return name
 
 
-def encoded(content: Any) -> bytes:
-    """JSON in UTF-8. What is not Unicode (a lone surrogate) becomes a question mark."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
-
-
-def parsed(data: bytes) -> dict[str, Any]:
-    """The JSON object of a body; INVALID_ARGUMENT when it is none, NaN and Infinity included."""
-
-    def refuse(constant: str) -> NoReturn:
-        raise invalid(f"the body holds {constant}, which is not JSON; numbers are finite")
-
-    try:
-        message = json.loads(data.decode("utf-8"), parse_constant=refuse)
-    except UnicodeDecodeError as error:
-        raise invalid(f"the body is not JSON in UTF-8: {error.reason} at byte {error.start}") from None
-    except RecursionError:
-        raise invalid("the body is not a request: its JSON is nested too deeply") from None
-    except ValueError as error:
-        raise invalid(f"the body is not JSON: {error}") from None
-    if not isinstance(message, dict):
-        raise invalid(f"the body is {_shown(message)}, expected a JSON object")
-    return message
+def raw_tensor(spec: ModelSpec, body: bytes) -> WireTensor:
+    """The only tensor a model needs, from a body that is nothing else. At most one of its lengths may be open."""
+    needed = [tensor for tensor in spec.inputs if not tensor.optional]
+    if len(needed) != 1:
+        names = ", ".join(tensor.name for tensor in needed) or "no input in particular"
+        raise invalid(f"Inference-Header-Content-Length: 0 bytes, but {spec.name} needs {names}; describe them in JSON")
+    (tensor,) = needed
+    if tensor.datatype == "BYTES":
+        count, data = 1, len(body).to_bytes(LENGTH_PREFIX, "little") + body
+    else:
+        count, data = len(body) // NUMPY[tensor.datatype].itemsize, body
+    fixed = math.prod(length for length in tensor.dims if length > 0)
+    dims = tuple(length if length > 0 else count // fixed for length in tensor.dims)
+    return WireTensor(tensor.name, tensor.datatype, ((1, *dims) if spec.max_batch_size else dims), data)
 
 
 def _get(entry: Mapping[str, Any], key: str, kind: type, where: str, **default: Any) -> Any:
@@ -138,7 +138,7 @@ def _get(entry: Mapping[str, Any], key: str, kind: type, where: str, **default: 
     if key not in entry:
         raise invalid(f"{where} has no {key}")
     if type(entry[key]) is not kind:
-        raise invalid(f"{where}: {key} is {_shown(entry[key])}, expected {KINDS[kind]}")
+        raise invalid(f"{where}: {key} is {shown(entry[key])}, expected {KINDS[kind]}")
     return entry[key]
 
 
@@ -147,7 +147,7 @@ def _entries(message: Mapping[str, Any], key: str, *, needed: bool = False) -> S
     entries = _get(message, key, list, "the request", **default)
     for index, entry in enumerate(entries):
         if type(entry) is not dict:
-            raise invalid(f"{key}[{index}] is {_shown(entry)}, expected an object")
+            raise invalid(f"{key}[{index}] is {shown(entry)}, expected an object")
     return list(entries)
 
 
@@ -161,7 +161,7 @@ def _tensor_parameters(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]
 def _shape(entry: Mapping[str, Any], name: str) -> tuple[int, ...]:
     shape = _get(entry, "shape", list, name)
     if any(type(each) is not int or abs(each) > LARGEST_DIMENSION for each in shape):
-        raise invalid(f"{name}: shape {_shown(shape)}: expected an array of whole numbers")
+        raise invalid(f"{name}: shape {shown(shape)}: expected an array of whole numbers")
     return tuple(shape)
 
 
@@ -213,8 +213,3 @@ def _values(tensor: TensorSpec, array: Array) -> list[Any]:
 
 def _needs_binary(tensor: TensorSpec, error: Callable[[str], ModelError], holds: str) -> ModelError:
     return error(f"{tensor.name} holds {holds}, which JSON cannot carry; ask for it with binary_data")
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -1,20 +1,30 @@
 """Bodies over the limit are refused in the proxy, before a replica sees them, and what is left of them is not kept."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.errors import Code, ModelError
+from serve.protocol.json_text import encoded
+
 LINGER_S = 10.0
 """How long what is still being sent is read and thrown away, so that a client that reads only then gets its answer."""
 
 
-def too_large(limit: int) -> bytes:
-    """The protocol's error for a body over `limit` bytes."""
-    message = f"the request is larger than the {limit} bytes this server takes (OCTAVIA_SERVE_MAX_REQUEST_BYTES)"
-    return json.dumps({"error": message}).encode()
+class OversizeError(ModelError):
+    """A request larger than the server takes, for which HTTP has a status of its own."""
+
+
+def oversize(message: str) -> OversizeError:
+    """It is too large and stays so."""
+    return OversizeError(Code.RESOURCE_EXHAUSTED, message)
+
+
+def too_large(limit: int) -> str:
+    """The reason for refusing a body over `limit` bytes."""
+    return f"the request is larger than the {limit} bytes this server takes (OCTAVIA_SERVE_MAX_REQUEST_BYTES)"
 
 
 class BodyLimit:
@@ -38,7 +48,7 @@ class BodyLimit:
             await self._refuse(receive, send, linger=True)
 
     async def _refuse(self, receive: Receive, send: Send, *, linger: bool) -> None:
-        body = too_large(self._limit)
+        body = encoded({"error": too_large(self._limit)})
         length = str(len(body)).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", length), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 413, "headers": headers})

@@ -213,6 +213,16 @@ def test_nested_data_means_the_same_as_flat_data(plain: httpx.Client) -> None:
     assert ask(["Hello.", "Good morning."])[0]["data"] == ["Hola.", "Buenos días."]
 
 
+def test_a_text_is_spoken_and_samples_are_heard_without_any_json(plain: httpx.Client) -> None:
+    raw = {"Inference-Header-Content-Length": "0"}
+    spoken = plain.post("/v2/models/coqui_tts/infer", headers=raw, content="Hi.").json()
+    assert [output["name"] for output in spoken["outputs"]] == ["AUDIO", "NUM_SAMPLES", "SAMPLE_RATE", "SECONDS"]
+    heard = plain.post("/v2/models/vad/infer", headers=raw, content=bytes(4 * 512)).json()
+    assert [output["shape"] for output in heard["outputs"]] == [[0, 2], [1]]
+    refused = plain.post("/v2/models/opus_mt/infer", headers=raw, content="Hi.")
+    assert "opus_mt needs TEXT, SOURCE, TARGET" in refused.json()["error"]
+
+
 def test_what_is_not_offered_is_said_in_the_protocols_form(client: triton.InferenceServerClient) -> None:
     for question in (
         lambda: client.load_model("vad"),

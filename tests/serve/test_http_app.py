@@ -4,22 +4,26 @@ import asyncio
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from ray.exceptions import RayActorError
 from starlette.testclient import TestClient
 
 from serve.errors import Code, ModelError
-from serve.protocol.codec import NUMPY, Array, encode_tensor
+from serve.protocol import proxy
+from serve.protocol.codec import NUMPY, Array, decode_tensor, encode_tensor
 from serve.protocol.compression import accepted
 from serve.protocol.dataplane import DataPlane, Ran
 from serve.protocol.http import STATUS, http_app
+from serve.protocol.http_messages import MAX_JSON_BYTES, InferenceBody
 from serve.protocol.limits import BodyLimit
 from serve.repository import ModelSpec, TensorSpec
 from tests.serve.wire import binary_body, element
 
-LIMIT = 100_000
+LIMIT = 20 * 2**20
 TYPES = tuple(NUMPY)
 SPEC = ModelSpec(
     name="echo",
@@ -152,6 +156,7 @@ BODIES: dict[str, tuple[bytes, str]] = {
     ),
     "a number of too many digits": (b'{"inputs": ' + b"1" * 5000 + b"}", "the body is not JSON: Exceeds the limit"),
     "nesting without end": (b"[" * 50_000, "nested too deeply"),
+    "arrays without end": (b"[" + b"[]," * 100_000 + b"0]", "more than 100000 arrays and objects"),
     "cut off": (b'{"inputs": [{"name"', "the body is not JSON"),
 }
 
@@ -240,7 +245,7 @@ BINARY: dict[str, tuple[Any, bytes, dict[str, str], str]] = {
     "a header that is no number": ({"inputs": [RAW]}, bytes(4), {"l": "ten"}, "expected a number of bytes, got 'ten'"),
     "a header of far too many digits": ({"inputs": [RAW]}, bytes(4), {"l": "9" * 5000}, "expected a number of bytes"),
     "a header that cuts the JSON": ({"inputs": [RAW]}, bytes(4), {"l": "20"}, "the body is not JSON"),
-    "a header of nothing": ({"inputs": [RAW]}, bytes(4), {"l": "0"}, "the body is not JSON"),
+    "a header of nothing": ({"inputs": [RAW]}, bytes(4), {"l": "0"}, "0 bytes, but echo needs no input in particular"),
 }
 
 
@@ -262,7 +267,7 @@ GOOD = json.dumps({"inputs": [ONE]}).encode()
         ("gzip", GOOD, 400, "the body is not gzip, as Content-Encoding says"),
         ("deflate", zlib.compress(GOOD)[:-5], 400, "ends in the middle of its deflate data"),
         ("deflate", zlib.compress(GOOD) + b"more", 400, "4 bytes follow the deflate data"),
-        ("deflate", zlib.compress(bytes(LIMIT + 1)), 413, "larger than the 100000 bytes"),
+        ("deflate", zlib.compress(bytes(LIMIT + 1)), 413, f"larger than the {LIMIT} bytes"),
     ],
 )
 def test_a_body_that_is_not_coded_as_it_says_is_refused(
@@ -367,6 +372,44 @@ def test_a_body_over_the_limit_never_reaches_the_application() -> None:
 
 def test_a_body_of_exactly_the_limit_passes(client: TestClient) -> None:
     body = json.dumps({"inputs": [ONE]}).encode()
-    padded = body[:-1] + b" " * (LIMIT - len(body)) + b"}"
-    assert client.post("/v2/models/echo/infer", content=padded).status_code == 200
-    assert client.post("/v2/models/echo/infer", content=padded + b" ").status_code == 413
+    headers = {"Inference-Header-Content-Length": str(len(body))}
+    for more, reason in ((0, "bytes follow the last binary tensor"), (1, f"larger than the {LIMIT} bytes")):
+        padded = body + bytes(LIMIT - len(body) + more)
+        assert reason in client.post("/v2/models/echo/infer", content=padded, headers=headers).json()["error"]
+
+
+def test_json_over_its_own_limit_is_refused_and_binary_data_advised(client: TestClient) -> None:
+    answer = infer(client, {"inputs": [given("FP32", (1, 1), [0.5])], "id": "x" * MAX_JSON_BYTES})
+    assert answer.status_code == 413
+    assert "send larger tensors as binary data" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "batch", "body", "shape"),
+    [
+        (TensorSpec("A", "FP32", (-1,)), 0, bytes(12), (3,)),
+        (TensorSpec("A", "INT16", (2, -1)), 0, bytes(12), (2, 3)),
+        (TensorSpec("A", "FP32", (-1,)), 8, bytes(12), (1, 3)),
+        (TensorSpec("A", "BYTES", (1,)), 8, "né".encode(), (1, 1)),
+    ],
+)
+def test_a_body_may_be_the_one_tensor_a_model_needs(
+    tensor: TensorSpec, batch: int, body: bytes, shape: tuple[int, ...]
+) -> None:
+    optional = TensorSpec("B", "INT8", (1,), optional=True)
+    spec = replace(SPEC, inputs=(optional, tensor), max_batch_size=batch)
+    (sent,) = InferenceBody(spec, body, "0").request().inputs
+    assert decode_tensor(sent).shape == shape
+    if tensor.datatype == "BYTES":
+        assert decode_tensor(sent).tolist() == [["né".encode()]]
+
+
+def test_a_replica_that_dies_is_told_as_unavailable_in_the_protocols_form() -> None:
+    for exception, status, reason in (
+        (RayActorError(), 503, "repeating it is safe"),
+        (RuntimeError("a secret"), 500, "its log says why"),
+    ):
+        start, body = proxy._send_http(proxy._status_http(exception, None, "r1"), False)
+        assert start["status"] == status
+        assert ((b"retry-after", b"1") in start["headers"]) == (status == 503)
+        assert json.loads(body["body"])["error"].endswith(reason)
