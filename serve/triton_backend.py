@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from serve.errors import Code, ModelError
 from serve.models import create
-from serve.models.base import Answer, Tensors
+from serve.models.base import Answer, Multiplexed, Tensors
 from serve.protocol.codec import check_finite
 from serve.published import weight_set
 from serve.repository import read_model
@@ -35,7 +35,7 @@ class PythonModel:
     model: ClassVar[str]
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Loads the model's weights. `args` has the folder of the model repository, as Triton gives it."""
+        """Loads all of the model's weights. `args` has the folder of the model repository, as Triton gives it."""
         self._triton = import_module("triton_python_backend_utils")
         spec = read_model(Path(args["model_repository"]))
         settings = get_settings()
@@ -44,6 +44,8 @@ class PythonModel:
         self._outputs = [output.name for output in spec.outputs]
         self._loaded = create(self.model, spec.parameters, weights)
         self._loaded.load()
+        model = self._loaded
+        self._held = list(map(model.open, model.keys())) if isinstance(model, Multiplexed) else []
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response a request, in order; a failed one carries its error and harms no other."""
@@ -57,7 +59,7 @@ class PythonModel:
 
     def finalize(self) -> None:
         """Lets the weights go."""
-        del self._loaded
+        del self._held, self._loaded
 
     def _read(self, request: Any) -> tuple[Tensors, set[str]] | ModelError:
         inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}

@@ -91,8 +91,9 @@ class Marian:
 class OpusMt:
     """All pairs of the loaded weights. Inputs and outputs as in model_repo/opus_mt/config.pbtxt.
 
-    A pair without a model of its own is translated through English. Text with fewer than two letters or digits is
-    passed through with score 0. The n-best list of a pivot is that of its second leg.
+    A pair without a model of its own is translated through English. Text with fewer than two letters or digits, and
+    text that is in the target language already, is passed through with score 0, whatever the pair. The n-best list of
+    a pivot is that of its second leg.
     """
 
     def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
@@ -123,8 +124,11 @@ class OpusMt:
         with self._lock:
             for (source, target, count), same in groupby(flat, key=_order):
                 members = list(same)
-                found = self._along(self._route(source, target), [row.text for row in members], count)
-                done.update(zip(members, found, strict=True))
+                done.update((row, [Hypothesis(row.text, 0.0)]) for row in members if _passes_through(row))
+                members = [row for row in members if not _passes_through(row)]
+                if members:
+                    found = self._along(self._route(source, target), [row.text for row in members], count)
+                    done.update(zip(members, found, strict=True))
         return [group if isinstance(group, ModelError) else _answer(group, done) for group in rows]
 
     def _rows(self, request: Tensors) -> list[Row]:
@@ -145,6 +149,8 @@ class OpusMt:
         return rows
 
     def _check(self, index: int, row: Row) -> None:
+        if _passes_through(row):
+            return
         if not row.source or not row.target:
             raise invalid(
                 f"{'TARGET' if row.source else 'SOURCE'} row {index}: expected a language code, got an empty string"
@@ -182,6 +188,10 @@ class OpusMt:
 def translatable(text: str) -> bool:
     """Whether there is anything to translate: at least two letters or digits."""
     return sum(character.isalnum() for character in text) >= 2
+
+
+def _passes_through(row: Row) -> bool:
+    return row.source == row.target != "" or not translatable(row.text)
 
 
 def _batched(model: Marian, sentences: list[str], count: int) -> list[list[Hypothesis] | ModelError]:

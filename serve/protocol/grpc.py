@@ -25,6 +25,7 @@ from serve.protocol.dataplane import (
 )
 from serve.protocol.messages import Unreadable
 from serve.protocol.messages import service_pb2 as pb
+from serve.protocol.streaming import answers_in_order
 from serve.repository import VERSION, TensorSpec
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,9 @@ CONTENTS = {  # datatype -> the field of InferTensorContents that holds it; FP16
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
+
+STREAM_AHEAD = 32
+"""Requests of one stream that run at the same time; further ones wait in the connection."""
 
 Message = Any
 Rpc = Callable[[Any, Message, Any], Awaitable[Message]]
@@ -135,15 +139,20 @@ class GrpcService:
         return await self._plane.answer(request.model_name, request.model_version, read, to_message)
 
     async def ModelStreamInfer(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:  # noqa: N802
-        """A failed request is told in its own answer; the stream goes on."""
-        async for request in requests:
-            try:
-                yield pb.ModelStreamInferResponse(infer_response=await self._infer(request))
-            except ModelError as error:
-                named = pb.ModelInferRequest() if isinstance(request, Unreadable) else request
-                failed = pb.ModelInferResponse(model_name=named.model_name, id=named.id)
-                message = f"[{error.code.value}] {error.message}"
-                yield pb.ModelStreamInferResponse(error_message=message, infer_response=failed)
+        """Answers in the order of the requests, which run side by side. A failed one is told in its own answer; the
+        stream goes on.
+        """
+        async for answer in answers_in_order(requests, self._streamed, STREAM_AHEAD):
+            yield answer
+
+    async def _streamed(self, request: Message) -> Message:
+        try:
+            return pb.ModelStreamInferResponse(infer_response=await self._infer(request))
+        except ModelError as error:
+            named = pb.ModelInferRequest() if isinstance(request, Unreadable) else request
+            failed = pb.ModelInferResponse(model_name=named.model_name, id=named.id)
+            message = f"[{error.code.value}] {error.message}"
+            return pb.ModelStreamInferResponse(error_message=message, infer_response=failed)
 
 
 def _unimplemented(name: str, response: type[Any]) -> Rpc:
