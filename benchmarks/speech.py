@@ -85,7 +85,8 @@ def load() -> None:
     weights = [weight_set(ensure(entry, settings.weights_dir)) for entry in entries]
     model = CoquiTts(read_model(CHECKOUT / "model_repo" / "coqui_tts").parameters, weights)
     model.load()
-    _voice = model, [model.open(key) for key in model.keys()]
+    keys = model.keys()
+    _voice = model, [model.open(key) for key in keys]
 
 
 def speak(text: str) -> int:

@@ -111,6 +111,8 @@ class ModelReplica:
 
     async def _served(self, inputs: Tensors, requested: set[str], deadline: float | None) -> Served[Answer]:
         held = None
+        if isinstance(self._model, Laned):
+            self._model.lane(inputs)  # refuses what no weights can serve before any are loaded
         if isinstance(self._model, Multiplexed):
             held = await self._opened(key_of(self._spec, inputs))
         if self._splits and rows_of(inputs) > 1:
