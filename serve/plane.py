@@ -15,8 +15,12 @@ from ray.serve.schema import ServeDeploySchema
 
 from serve.app import APPLICATION, assemble, options, read_config
 from serve.settings import ServeSettings
+from serve.supervise import end_descendants
 
 OBJECT_STORE_BYTES = 200 * 2**20
+START_ATTEMPTS = 3
+
+log = logging.getLogger(__name__)
 
 
 class PortError(RuntimeError):
@@ -44,8 +48,25 @@ def application(settings: ServeSettings) -> Application:
 
 
 def start_ray(settings: ServeSettings) -> None:
-    """A Ray of our own on this machine, without dashboard, with a small object store."""
+    """A Ray of our own on this machine, without dashboard, with a small object store.
+
+    Ray gives its own processes 30 s to start, which a busy machine may not manage: then it is tried again.
+    """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            _init_ray(settings)
+        except Exception as error:
+            if "timed out during startup" not in str(error) or attempt == START_ATTEMPTS:
+                raise
+            log.warning("Ray did not start within its 30 s; trying again")
+            ray.shutdown()
+            end_descendants()
+        else:
+            return
+
+
+def _init_ray(settings: ServeSettings) -> None:
     ray.init(
         address="local",
         num_cpus=max(1, os.cpu_count() or 1),

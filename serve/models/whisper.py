@@ -105,8 +105,8 @@ class Whisper:
 
     def lane(self, inputs: Tensors) -> Hashable:
         """The encoder's window, which a row's own length decides. Rows of one request are batched apart."""
-        samples = max(self._length(inputs, row) for row in range(len(inputs["AUDIO"])))
-        return rules.bucket_s(samples / rules.RATE, self._buckets)
+        longest = max(samples for _, _, samples in self._options(inputs))
+        return rules.bucket_s(longest / rules.RATE, self._buckets)
 
     def size(self, inputs: Tensors) -> int:
         return len(inputs["AUDIO"])
@@ -119,15 +119,19 @@ class Whisper:
         return [r if isinstance(r, ModelError) else _answer([(w, next(heard)) for w in r]) for r in requests]
 
     def _windows(self, request: Tensors) -> list[Window] | ModelError:
-        audio = request["AUDIO"]
-        rows = len(audio)
         try:
-            languages = [self._language(code, row) for row, code in enumerate(texts(request, "LANGUAGE", rows))]
-            tasks = [_task(name, row) for row, name in enumerate(texts(request, "TASK", rows))]
-            lengths = [self._length(request, row) for row in range(rows)]
+            options = self._options(request)
         except ModelError as error:
             return error
-        return [self._window(audio[row, : lengths[row]], languages[row], tasks[row]) for row in range(rows)]
+        rows = zip(request["AUDIO"], options, strict=True)
+        return [self._window(audio[:samples], language, task) for audio, (language, task, samples) in rows]
+
+    def _options(self, request: Tensors) -> list[tuple[str | None, str, int]]:
+        """Language, task and valid samples of each row. INVALID_ARGUMENT names the row."""
+        rows = len(request["AUDIO"])
+        languages = [self._language(code, row) for row, code in enumerate(texts(request, "LANGUAGE", rows))]
+        tasks = [_task(name, row) for row, name in enumerate(texts(request, "TASK", rows))]
+        return list(zip(languages, tasks, (self._length(request, row) for row in range(rows)), strict=True))
 
     def _window(self, audio: npt.NDArray[np.float32], language: str | None, task: str) -> Window:
         if self._vad is None:
