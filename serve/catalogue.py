@@ -20,6 +20,9 @@ Converter = Literal["none", "join", "marian", "piper", "coqui"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Pattern = Annotated[
+    str, StringConstraints(pattern=r"^[^./\\][^/\\]*(/[^./\\][^/\\]*)*$")
+]  # none hidden, none ".."
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 SOURCES = {  # scheme -> (what the rest must look like, how to say so)
@@ -65,7 +68,7 @@ class CatalogueEntry(BaseModel):
     model: Model
     sets: Annotated[tuple[Which, ...], BeforeValidator(as_tuple)] = ()
     sources: Annotated[tuple[Source, ...], BeforeValidator(as_tuple)] = Field(min_length=1, alias="source")
-    files: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()  # shell patterns; empty: all
+    files: Annotated[tuple[Pattern, ...], BeforeValidator(as_tuple)] = ()  # shell patterns; empty: all at the top
     sha256: dict[str, Sha256] = Field(default_factory=dict)  # name of a fetched or converted file -> its hash
     download_bytes: int | None = Field(default=None, gt=0)
     convert: Converter = "none"

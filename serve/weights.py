@@ -185,10 +185,11 @@ def make(entry: CatalogueEntry, root: Path, folder: Path, progress: Progress) ->
         hashes |= fetched.sha256
         files += fetched.files
     for path in files:
-        if path.name in entry.sha256:
-            verify(path, entry.sha256[path.name], entry.name)
-        hashes[path.name] = sha256_of(path)
-    CONVERTERS[entry.convert][1](files, build, entry, progress)
+        name = path.relative_to(download).as_posix()
+        if name in entry.sha256:
+            verify(path, entry.sha256[name], entry.name)
+        hashes[name] = sha256_of(path)
+    CONVERTERS[entry.convert][1](download, files, build, entry, progress)
     record(entry, build, revisions, hashes)
     shutil.rmtree(folder, ignore_errors=True)
     build.rename(folder)
@@ -198,7 +199,7 @@ def make(entry: CatalogueEntry, root: Path, folder: Path, progress: Progress) ->
 
 def record(entry: CatalogueEntry, build: Path, revisions: dict[str, str], hashes: dict[str, str]) -> None:
     """Checks the hashes promised for converted files and writes weights.json, flushed to disk with everything else."""
-    made = {path.name: sha256_of(path) for path in build.iterdir() if path.is_file()}
+    made = {path.relative_to(build).as_posix(): sha256_of(path) for path in build.rglob("*") if path.is_file()}
     for name, expected in entry.sha256.items():
         if name in made and name not in hashes:
             verify(build / name, expected, entry.name)
@@ -216,7 +217,7 @@ def record(entry: CatalogueEntry, build: Path, revisions: dict[str, str], hashes
         "sha256": made,
     }
     (build / RECORD).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for path in [*build.iterdir(), build]:
+    for path in [*build.rglob("*"), build]:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -18,7 +18,9 @@ __all__ = ["Fetched", "Progress", "fetch"]
 
 
 def fetch(source: str, folder: Path, entry: CatalogueEntry, progress: Progress) -> Fetched:
-    """Brings one source's wanted files into folder (flat), continuing what an earlier attempt left there.
+    """Brings one source's wanted files into folder, continuing what an earlier attempt left there.
+
+    Files keep their path within a hub's repository or a local folder; those of archives arrive flat.
 
     Raises FetchError, VerificationError.
     """

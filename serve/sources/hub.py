@@ -68,8 +68,8 @@ def check_declared(path: Path, file: RepoSibling, name: str) -> None:
 
 
 def choose(files: list[RepoSibling], patterns: tuple[str, ...]) -> list[RepoSibling]:
-    """The wanted files; where a repository has its weights twice, safetensors only."""
-    chosen = [file for file in files if "/" not in file.rfilename and wanted(file.rfilename, patterns)]
+    """The wanted files, also in folders; where a repository has its weights twice, safetensors only."""
+    chosen = [file for file in files if wanted(file.rfilename, patterns)]
     if any(file.rfilename == "model.safetensors" for file in chosen):
         chosen = [file for file in chosen if file.rfilename != "pytorch_model.bin"]
     return chosen

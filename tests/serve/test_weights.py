@@ -1,5 +1,6 @@
 """From an entry to a folder: once, whole or not at all, whatever happens in between."""
 
+import hashlib
 import json
 import logging
 import os
@@ -96,6 +97,23 @@ def test_weights_of_the_hub_become_a_folder_with_a_record_of_what_they_are(stand
     assert record["revisions"] == {"hf:o/r@main": COMMIT}
     assert record["sha256"]["model.bin"] == stand_in.repos["o/r"]["model.bin"].sha256
     assert visible(tmp_path) == [weights.folder.name]
+
+
+@pytest.mark.parametrize("source", ["hf:o/r@main", "file:mine"])
+def test_weights_in_folders_keep_them_and_are_verified_there(stand_in: Hub, tmp_path: Path, source: str) -> None:
+    contents = {"config.yaml": b"c", "embedding/model.bin": b"e", "segmentation/model.bin": b"s"}
+    stand_in.repos["o/r"] = {name: File(content) for name, content in contents.items()}
+    for name, content in contents.items():
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_bytes(content)
+    files, convert = ["config.yaml", "*/model.bin"], "join"
+    good = {"embedding/model.bin": hashlib.sha256(b"e").hexdigest()}
+    weights = ensure(entry(source, base=tmp_path, files=files, convert=convert, sha256=good), tmp_path / "root")
+    assert {name: (weights.folder / name).read_bytes() for name in contents} == contents
+    assert set(json.loads((weights.folder / RECORD).read_text())["sha256"]) == set(contents)
+    wrong = entry(source, base=tmp_path, files=files, convert=convert, sha256={"embedding/model.bin": "0" * 64})
+    with pytest.raises(VerificationError, match="expected 0000"):
+        ensure(wrong, tmp_path / "root")
 
 
 def test_weights_that_are_there_need_no_hub(stand_in: Hub, tmp_path: Path) -> None:
