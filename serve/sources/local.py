@@ -48,3 +48,13 @@ def fetch(rest: str, folder: Path, entry: CatalogueEntry, progress: Progress) ->
         copy.parent.mkdir(parents=True, exist_ok=True)
         copies.append(Path(shutil.copyfile(path, copy)))
     return Fetched("local", tuple(copies))
+
+
+def size(rest: str, entry: CatalogueEntry) -> int | None:
+    """Bytes to copy."""
+    return sum(path.stat().st_size for path in contents(rest, entry))
+
+
+def moved(_rest: str, _recorded: str, _entry: CatalogueEntry) -> str | None:
+    """Never: a changed folder is another folder of weights."""
+    return None
