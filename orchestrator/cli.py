@@ -1,4 +1,7 @@
-"""The command line: `octavia up`, `octavia dub`, `octavia subtitles`, `octavia models`, `octavia users`."""
+"""The command line: `octavia up`, `octavia dub`, `octavia subtitles`, `octavia models`, `octavia users`.
+
+What only some commands need is imported by them, so that the others are quick.
+"""
 
 import asyncio
 import os
@@ -6,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Never
+from typing import TYPE_CHECKING, Annotated, Any, Never
 
 import httpx
 import typer
@@ -15,13 +18,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from orchestrator.errors import OctaviaError
-from orchestrator.local.client import Client
-from orchestrator.local.job import Wish, perform
-from orchestrator.local.signals import run
-from orchestrator.local.system import any_system
-from orchestrator.local.up import up
-from orchestrator.logs import configure_logging
 from orchestrator.settings import get_settings
+
+if TYPE_CHECKING:
+    from orchestrator.local.client import Client
+    from orchestrator.local.job import Wish
 
 app = typer.Typer(help="Octavia dubs and subtitles videos and audio.", no_args_is_help=True, add_completion=False)
 models_app = typer.Typer(help="Weights of the models.", no_args_is_help=True)
@@ -52,6 +53,8 @@ def dub(
     out: OutputFolder = Path("out"),
 ) -> None:
     """Dub a video or an audio file into another language."""
+    from orchestrator.local.job import Wish  # noqa: PLC0415
+
     _run(_perform(Wish(file, out, to=to, source=source, voice=voice)))
 
 
@@ -66,32 +69,33 @@ def subtitles(
     """Write subtitles for a video or an audio file."""
     if format not in ("srt", "vtt"):
         raise typer.BadParameter(f"'{format}' is not a subtitle format here: choose srt or vtt", param_hint="--format")
+    from orchestrator.local.job import Wish  # noqa: PLC0415
+
     _run(_perform(Wish(file, out, "subtitles", to, source, suffixes=frozenset({f".{format}"}))))
 
 
-@models_app.command("list")
-def models_list() -> None:
-    """Every set of weights in the catalogue: languages, licence, and whether it is on this machine."""
-    _model_plane("list")
+def _models_command(name: str, help: str) -> None:  # noqa: A002 - typer names it so
+    """A command of `octavia models`: every argument, --help too, goes on to the model plane, which has the options."""
+
+    @models_app.command(
+        name,
+        help=help,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def command(context: typer.Context) -> None:
+        _model_plane(name, *context.args)
 
 
-@models_app.command("pull")
-def models_pull(
-    names: Annotated[list[str] | None, typer.Argument(help="Entries of the catalogue; left out: a whole set.")] = None,
-    which: Annotated[str | None, typer.Option("--set", help="starter, standard, or auto. [OCTAVIA_WEIGHTS]")] = None,
-) -> None:
-    """Fetch, verify and convert weights."""
-    _model_plane("pull", *(("--set", which) if which else ()), *(names or []))
-
-
-@models_app.command(
-    "import-piper",
-    add_help_option=False,  # --help goes on to the model plane, which has the options
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
-def models_import_piper(context: typer.Context) -> None:
-    """Turn a Piper voice (ONNX) into a Coqui voice: VOICE.onnx [VOICE.onnx.json] --name NAME --licence LICENCE …"""
-    _model_plane("import-piper", *context.args)
+for _name, _help in {
+    "list": "Every set of weights in the catalogue: languages, licence, and whether it is on this machine.",
+    "pull": "Fetch, verify and convert weights: NAME …, or a whole set.",
+    "verify": "Read weights through and compare them with their hashes.",
+    "remove": "Delete weights from this machine: NAME …, --unused, --unfinished.",
+    "licences": "What everything is licensed under, and the text to show.",
+    "import-piper": "Turn a Piper voice (ONNX) into a Coqui voice: VOICE.onnx --name NAME --licence LICENCE …",
+}.items():
+    _models_command(_name, _help)
 
 
 @users_app.command("create")
@@ -122,6 +126,8 @@ def main() -> None:
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
     """Run a command to its end, or until it is asked to stop."""
+    from orchestrator.local.signals import run  # noqa: PLC0415
+
     with _told_plainly():
         raise SystemExit(run(work))
 
@@ -155,6 +161,9 @@ def _model_plane(*arguments: str) -> None:
 
 
 async def _up() -> None:
+    from orchestrator.local.up import up  # noqa: PLC0415
+    from orchestrator.logs import configure_logging  # noqa: PLC0415
+
     settings = get_settings()
     configure_logging(settings)
     async with up(settings, say=lambda part: console.print(f"[dim]{part} …[/dim]")) as address:
@@ -164,8 +173,11 @@ async def _up() -> None:
 
 
 @asynccontextmanager
-async def _system() -> AsyncIterator[Client]:
+async def _system() -> AsyncIterator["Client"]:
     """A client of a system; the terminal shows its start and its end."""
+    from orchestrator.local.client import Client  # noqa: PLC0415
+    from orchestrator.local.system import any_system  # noqa: PLC0415
+
     async with AsyncExitStack() as stack:
         status = stack.enter_context(console.status("Starting Octavia …"))
 
@@ -181,7 +193,9 @@ async def _system() -> AsyncIterator[Client]:
         yield await stack.enter_async_context(Client(address.api_url, address.token))
 
 
-async def _perform(wish: Wish) -> None:
+async def _perform(wish: "Wish") -> None:
+    from orchestrator.local.job import perform  # noqa: PLC0415
+
     async with _system() as client:
         await perform(client, console, wish)
 

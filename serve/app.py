@@ -17,7 +17,7 @@ from serve.graph import ENSEMBLE
 from serve.models import CLASSES
 from serve.repository import ModelSpec, RepositoryError, read_repository, stuck_s
 from serve.settings import ServeSettings, get_settings
-from serve.weights import selection
+from serve.weights import selection_for
 
 INGRESS = "protocol"
 
@@ -75,12 +75,12 @@ def assemble(settings: ServeSettings, overrides: Mapping[str, Mapping[str, Any]]
     without = sorted(name for name, spec in single.items() if name not in CLASSES and "class" not in spec.parameters)
     if without:
         raise RepositoryError(f"{settings.model_repo}: no class serves the model {', '.join(without)}")
-    entries: list[CatalogueEntry] = selection(settings)
+    entries: list[CatalogueEntry] = selection_for(specs, settings)
     handles = {}
     for name, spec in single.items():
         check_drain(spec, overrides.get(name, {}))
         own = [entry for entry in entries if entry.model == name]
         deployment = serve.deployment(name=name)(ModelReplica).options(**overrides.get(name, {}))
-        handles[name] = deployment.bind(spec, own, settings.weights_dir)
+        handles[name] = deployment.bind(spec, own, settings)
     ingress = serve.deployment(name=INGRESS)(Protocol).options(**overrides.get(INGRESS, {}))
     return ingress.bind(specs, **handles)

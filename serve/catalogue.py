@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from serve.terms import objections
 from serve.weights_errors import CatalogueError
 
 Model = Literal["whisper", "opus_mt", "coqui_tts"]
@@ -20,6 +21,7 @@ Converter = Literal["none", "join", "marian", "piper", "coqui"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Pattern = Annotated[str, StringConstraints(pattern=r"^[^./\\][^/\\]*(/[^./\\][^/\\]*)*$")]  # none hidden, none ".."
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 SOURCES = {  # scheme -> (what the rest must look like, how to say so)
@@ -65,13 +67,13 @@ class CatalogueEntry(BaseModel):
     model: Model
     sets: Annotated[tuple[Which, ...], BeforeValidator(as_tuple)] = ()
     sources: Annotated[tuple[Source, ...], BeforeValidator(as_tuple)] = Field(min_length=1, alias="source")
-    files: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()  # shell patterns; empty: all
+    files: Annotated[tuple[Pattern, ...], BeforeValidator(as_tuple)] = ()  # shell patterns; empty: all at the top
     sha256: dict[str, Sha256] = Field(default_factory=dict)  # name of a fetched or converted file -> its hash
     download_bytes: int | None = Field(default=None, gt=0)
     convert: Converter = "none"
 
     licence: Text
-    licence_chain: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(min_length=1)
+    licence_chain: Annotated[tuple[Text, ...], BeforeValidator(as_tuple)] = Field(min_length=1)
     paid_use: bool
     attribution: str = ""
     toy: bool = False
@@ -98,6 +100,9 @@ class CatalogueEntry(BaseModel):
             raise ValueError("a whisper entry needs languages")
         if self.toy and self.paid_use:
             raise ValueError("a toy is never cleared for paid use: set paid_use = false")
+        against = objections(self.licence, self.licence_chain)
+        if self.paid_use and against:
+            raise ValueError(f"paid_use = true contradicts its licences: {'; '.join(against)}. Set paid_use = false")
         return self
 
     @property

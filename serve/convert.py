@@ -10,23 +10,31 @@ from serve.catalogue import CatalogueEntry
 from serve.sources.common import Progress
 from serve.weights_errors import ConversionError
 
-Convert = Callable[[list[Path], Path, CatalogueEntry, Progress], None]
+Convert = Callable[[Path, list[Path], Path, CatalogueEntry, Progress], None]
+"""(folder the files were fetched to, the files, folder to write to, entry, progress)"""
 
 
-def keep(files: list[Path], out: Path, _entry: CatalogueEntry, _progress: Progress) -> None:
-    """The files as they are."""
+def move(path: Path, folder: Path, out: Path) -> None:
+    """Moves a file of folder to the same place below out."""
+    target = out / path.relative_to(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(path, target)
+
+
+def keep(folder: Path, files: list[Path], out: Path, _entry: CatalogueEntry, _progress: Progress) -> None:
+    """The files as they are, in their folders."""
     for path in files:
-        shutil.move(path, out / path.name)
+        move(path, folder, out)
 
 
-def join(files: list[Path], out: Path, entry: CatalogueEntry, progress: Progress) -> None:
+def join(folder: Path, files: list[Path], out: Path, entry: CatalogueEntry, progress: Progress) -> None:
     """NAME.part1, NAME.part2 … become NAME; everything else is kept."""
     parts: dict[str, dict[int, Path]] = {}
     for path in files:
         if match := re.fullmatch(r"(.+)\.part(\d+)", path.name):
             parts.setdefault(match[1], {})[int(match[2])] = path
         else:
-            shutil.move(path, out / path.name)
+            move(path, folder, out)
     for name, pieces in parts.items():
         numbers = sorted(pieces)
         if numbers != list(range(1, len(numbers) + 1)):
@@ -39,15 +47,15 @@ def join(files: list[Path], out: Path, entry: CatalogueEntry, progress: Progress
                 pieces[number].unlink()
 
 
-def marian(files: list[Path], out: Path, entry: CatalogueEntry, progress: Progress) -> None:
+def marian(folder: Path, _files: list[Path], out: Path, entry: CatalogueEntry, progress: Progress) -> None:
     """Helsinki-NLP's layout to CTranslate2, int8."""
     from serve.convert_marian import convert_marian  # noqa: PLC0415 - imports torch
 
     progress(f"converting {entry.name}", 0, None)
-    convert_marian(files[0].parent, out, name=entry.name, target_token=entry.target_token)
+    convert_marian(folder, out, name=entry.name, target_token=entry.target_token)
 
 
-def piper(files: list[Path], out: Path, entry: CatalogueEntry, progress: Progress) -> None:
+def piper(_folder: Path, files: list[Path], out: Path, entry: CatalogueEntry, progress: Progress) -> None:
     """A Piper voice (VOICE.onnx and VOICE.onnx.json) to Coqui VITS with voice.json."""
     from serve.voices import import_piper  # noqa: PLC0415 - imports torch
 
@@ -72,11 +80,11 @@ def piper(files: list[Path], out: Path, entry: CatalogueEntry, progress: Progres
             shutil.copyfile(path, out / path.name)
 
 
-def coqui(files: list[Path], out: Path, entry: CatalogueEntry, progress: Progress) -> None:
+def coqui(folder: Path, files: list[Path], out: Path, entry: CatalogueEntry, progress: Progress) -> None:
     """A Coqui VITS folder, with its speed measured."""
     from serve.voices import describe_voice  # noqa: PLC0415 - imports torch
 
-    keep(files, out, entry, progress)
+    keep(folder, files, out, entry, progress)
     missing = [name for name in ("model.pth", "config.json") if not (out / name).exists()]
     if missing:
         raise ConversionError(f"{entry.name}: the archive has no {' and no '.join(missing)}")

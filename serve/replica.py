@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ray import serve
@@ -21,6 +20,7 @@ from serve.repository import ModelSpec, stuck_s
 from serve.routing import key_of
 from serve.rows import merge, split
 from serve.runner import rows_of, run_batch
+from serve.settings import ServeSettings
 from serve.weights import ensure
 
 
@@ -69,13 +69,13 @@ class ModelReplica:
     """Loading happens in the constructor, so a replica that is ready has its weights and has been warmed up."""
 
     async def __init__(  # type: ignore[misc]  # Ray Serve awaits it
-        self, spec: ModelSpec, entries: Sequence[CatalogueEntry], weights_dir: Path
+        self, spec: ModelSpec, entries: Sequence[CatalogueEntry], settings: ServeSettings
     ) -> None:
         log_as_json()
         quiet_libraries()
         self._spec = spec
-        weights = [weight_set(await asyncio.to_thread(ensure, entry, weights_dir)) for entry in entries]
-        self._model = create(spec.name, spec.parameters, weights)
+        self._weights = [await asyncio.to_thread(ensure, entry, settings) for entry in entries]
+        self._model = create(spec.name, spec.parameters, [weight_set(each) for each in self._weights])
         await asyncio.to_thread(self._model.load)
         limits = limits_of(spec)
         self._threads = ThreadPoolExecutor(limits.slots, thread_name_prefix=spec.name)

@@ -16,7 +16,7 @@ from serve.published import weight_set
 from serve.repository import read_model
 from serve.runner import run_batch
 from serve.settings import get_settings
-from serve.weights import ensure, selection
+from serve.weights import ensure, selection_for
 
 CODES = {  # ours -> the attribute of pb_utils.TritonError
     Code.INVALID_ARGUMENT: "INVALID_ARG",
@@ -39,10 +39,10 @@ class PythonModel:
         self._triton = import_module("triton_python_backend_utils")
         spec = read_model(Path(args["model_repository"]))
         settings = get_settings()
-        entries = [entry for entry in selection(settings) if entry.model == self.model]
-        weights = [weight_set(ensure(entry, settings.weights_dir)) for entry in entries]
+        entries = [entry for entry in selection_for([self.model], settings) if entry.model == self.model]
+        self._weights = [ensure(entry, settings) for entry in entries]
         self._outputs = [output.name for output in spec.outputs]
-        self._loaded = create(self.model, spec.parameters, weights)
+        self._loaded = create(self.model, spec.parameters, [weight_set(each) for each in self._weights])
         self._loaded.load()
         model = self._loaded
         self._held = list(map(model.open, model.keys())) if isinstance(model, Multiplexed) else []
@@ -59,7 +59,7 @@ class PythonModel:
 
     def finalize(self) -> None:
         """Lets the weights go."""
-        del self._held, self._loaded
+        del self._held, self._loaded, self._weights
 
     def _read(self, request: Any) -> tuple[Tensors, set[str]] | ModelError:
         inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from serve.calibrate import Calibration, calibrate, sentences_for
 from serve.catalogue import Catalogue, CatalogueEntry, load_catalogue
 from serve.weights_errors import CatalogueError, VoiceImportError
+from serve.weights_record import record
 
 Gender = Literal["female", "male", "unknown"]
 VOICE = "voice.json"
@@ -189,6 +190,7 @@ def add_voice(
             paid_use=paid_use,
             attribution=attribution,
         )
+        record(entry, building, {entry.sources[0]: "imported"}, {})
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         building.rename(folder)

@@ -1,14 +1,17 @@
 """What the sources share: progress, hashes, choosing files."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from serve.weights_errors import VerificationError
 
 Progress = Callable[[str, int, int | None], None]  # what is being done, bytes so far, bytes in all if known
+
+SAFE_PART = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")  # not hidden, not "..", no other system's separator
 
 
 def silent(_what: str, _done: int, _total: int | None) -> None:
@@ -17,16 +20,31 @@ def silent(_what: str, _done: int, _total: int | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a source brought: the exact revision it was, the files' paths, and the hashes already verified."""
+    """What a source brought: the exact revision it was, the files below the folder, and the hashes of archives."""
 
     revision: str
     files: tuple[Path, ...]
     sha256: dict[str, str] = field(default_factory=dict)
 
 
-def wanted(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether the catalogue asks for a file of that name; no patterns ask for everything."""
-    return not patterns or any(fnmatch(name, pattern) for pattern in patterns)
+def wanted(path: str, patterns: tuple[str, ...]) -> bool:
+    """Whether the catalogue asks for the file of that path, relative to its source and with "/" between folders.
+
+    As in a shell, "*" ends at a folder's edge and passes over hidden names: "*.bin" asks for files at the top,
+    "embedding/*" for those of one folder. No patterns ask for everything at the top. What could lead out of the folder
+    is never wanted.
+    """
+    parts = path.split("/")
+    if not all(SAFE_PART.fullmatch(part) for part in parts):
+        return False
+    if not patterns:
+        return len(parts) == 1
+    return any(matches(parts, pattern.split("/")) for pattern in patterns)
+
+
+def matches(parts: list[str], pattern: list[str]) -> bool:
+    """Whether each part of a path fits its part of the pattern."""
+    return len(parts) == len(pattern) and all(map(fnmatchcase, parts, pattern))
 
 
 def sha256_of(path: Path) -> str:

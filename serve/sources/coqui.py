@@ -6,6 +6,8 @@ import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
 
+import httpx
+
 from serve.catalogue import CatalogueEntry
 from serve.settings import get_settings
 from serve.sources.common import Fetched, Progress, sha256_of, verify, wanted
@@ -14,6 +16,7 @@ from serve.weights_errors import FetchError, VerificationError
 
 GITHUB = "https://github.com/"
 CHECKPOINTS = ("model_file.pth", "model_file.pth.tar", "model.pth", "best_model.pth")
+ASK_TIMEOUT_S = 15.0
 MAX_BYTES = 4 << 30  # of one unpacked file; the largest VITS voice has 0.3 GB
 
 
@@ -35,6 +38,16 @@ def resolve(rest: str, name: str) -> str:
         raise FetchError(f"{name}: Coqui's list of models has no downloadable {rest}; see `tts --list_models`")
     mirror = get_settings().coqui_mirror
     return f"{mirror.rstrip('/')}/{url.removeprefix(GITHUB)}" if mirror else str(url)
+
+
+def size(rest: str, entry: CatalogueEntry) -> int | None:
+    """Bytes of the archive, None where the server does not say."""
+    try:
+        answer = httpx.head(resolve(rest, entry.name), follow_redirects=True, timeout=ASK_TIMEOUT_S)
+    except httpx.HTTPError:
+        return None
+    length = answer.headers.get("content-length", "")
+    return int(length) if answer.is_success and length.isdigit() else None
 
 
 def unpack(archive_path: Path, folder: Path, patterns: tuple[str, ...]) -> list[Path]:
@@ -72,3 +85,8 @@ def fetch(rest: str, folder: Path, entry: CatalogueEntry, progress: Progress) ->
         ) from error
     archive_path.unlink()
     return Fetched(url, tuple(files), hashes)
+
+
+def moved(_rest: str, _recorded: str, _entry: CatalogueEntry) -> str | None:
+    """Never: the installed TTS package names one archive."""
+    return None

@@ -1,13 +1,12 @@
 """A resumable download over HTTP: PATH.partial grows, and is renamed when whole."""
 
 import json
-import random
-import time
 from pathlib import Path
 
 import httpx
 
 from serve.sources.common import Progress
+from serve.sources.pace import Pace, pause
 from serve.weights_errors import FetchError
 
 ATTEMPTS = 5
@@ -79,12 +78,14 @@ def attempt(client: httpx.Client, url: str, partial: _Partial, what: str, progre
         if response.status_code != httpx.codes.PARTIAL_CONTENT:
             have = 0
             partial.restart(version_mark(response))
-        total = total_size(response, have)
+        total, pace = total_size(response, have), Pace()
         with partial.path.open("ab") as out:
             for chunk in response.iter_raw():  # no chunk size: what it holds back is lost with the connection
                 out.write(chunk)
                 have += len(chunk)
                 progress(what, have, total)
+                if pace.too_slow(len(chunk)):
+                    raise httpx.ReadTimeout("the server sends too slowly")
     if total is not None and have != total:
         raise httpx.ReadError(f"the connection ended after {have} of {total} bytes")
 
@@ -95,11 +96,14 @@ def download(url: str, dest: Path, *, what: str, progress: Progress, attempts: i
     Raises FetchError after `attempts` tries without success, or at once when the server refuses.
     """
     partial = _Partial(dest)
-    last: Exception | None = None
+    last: httpx.HTTPError | None = None
     with httpx.Client(timeout=TIMEOUT, follow_redirects=True, max_redirects=5) as client:
         for number in range(attempts):
             if number:
-                time.sleep(min(8.0, 0.25 * 2**number) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                pause(
+                    number,
+                    last.response.headers.get("retry-after") if isinstance(last, httpx.HTTPStatusError) else None,
+                )
             before = partial.size()
             try:
                 attempt(client, url, partial, what, progress)

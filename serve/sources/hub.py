@@ -2,9 +2,10 @@
 
 import hashlib
 import os
-import random
-import time
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx
 
@@ -22,14 +23,19 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoSibling
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from serve.catalogue import CatalogueEntry
 from serve.sources.common import Fetched, Progress, sha256_of, wanted
+from serve.sources.pace import pause
 from serve.weights_errors import FetchError, VerificationError
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 ATTEMPTS = 4
 METADATA_TIMEOUT_S = 15.0
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+T = TypeVar("T")
 
 
 def endpoint() -> str:
@@ -68,15 +74,27 @@ def check_declared(path: Path, file: RepoSibling, name: str) -> None:
 
 
 def choose(files: list[RepoSibling], patterns: tuple[str, ...]) -> list[RepoSibling]:
-    """The wanted files; where a repository has its weights twice, safetensors only."""
-    chosen = [file for file in files if "/" not in file.rfilename and wanted(file.rfilename, patterns)]
+    """The wanted files, also in folders; where a repository has its weights twice, safetensors only."""
+    chosen = [file for file in files if wanted(file.rfilename, patterns)]
     if any(file.rfilename == "model.safetensors" for file in chosen):
         chosen = [file for file in chosen if file.rfilename != "pytorch_model.bin"]
     return chosen
 
 
+def status_of(error: Exception) -> int | None:
+    """The HTTP status behind a hub's failure, which its client may have wrapped in others."""
+    cause: BaseException | None = error
+    while cause is not None:
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        if status is not None:
+            return int(status)
+        cause = cause.__cause__
+    return None
+
+
 def explain(error: Exception, where: str, name: str) -> FetchError:
     """The hub's failures in our words."""
+    status = status_of(error)
     if isinstance(error, GatedRepoError):
         reason = "is gated: accept its terms on the hub and set HF_TOKEN"
     elif isinstance(error, RevisionNotFoundError):
@@ -85,48 +103,106 @@ def explain(error: Exception, where: str, name: str) -> FetchError:
         reason = "does not exist on the hub, or needs HF_TOKEN: correct the catalogue"
     elif isinstance(error, OfflineModeIsEnabled):
         reason = "was not asked for because HF_HUB_OFFLINE is set: unset it"
+    elif status in REFUSED:
+        reason = f"was refused by {endpoint()} ({status}): check that HF_TOKEN is valid and may read it"
+    elif status == httpx.codes.TOO_MANY_REQUESTS:
+        reason = f"was put off by {endpoint()} (429, too many requests): try again later, or set HF_TOKEN"
     else:
+        said = f"answered {status}" if status else type(error).__name__
         reason = (
-            f"could not be fetched from {endpoint()} ({type(error).__name__}): "
-            "check the network and try again; what has arrived is kept"
+            f"could not be fetched from {endpoint()} ({said}): "
+            "check the network and try again; files that have arrived are kept"
         )
     return FetchError(f"{name}: {where} {reason}")
 
 
-FINAL = (RepositoryNotFoundError, RevisionNotFoundError, OfflineModeIsEnabled)
+REFUSED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
+FINAL = (RepositoryNotFoundError, RevisionNotFoundError, OfflineModeIsEnabled, EntryNotFoundError)
 HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]  # of whichever HTTP client this huggingface_hub was built on
 HUB_ERRORS = (HTTP_ERROR, EntryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled)
 
 
-def fetch_all(repository: str, revision: str, folder: Path, entry: CatalogueEntry, progress: Progress) -> Fetched:
-    """One attempt at everything wanted; finished files are not fetched again."""
+def persistently(call: Callable[[], T], where: str, name: str) -> T:
+    """The call's result after up to ATTEMPTS tries. FetchError, at once for what trying again cannot change."""
+    for number in range(ATTEMPTS):
+        try:
+            return call()
+        except HUB_ERRORS as error:
+            final = isinstance(error, FINAL) and not isinstance(error, LocalEntryNotFoundError)
+            if final or status_of(error) in REFUSED or number == ATTEMPTS - 1:
+                raise explain(error, where, name) from error
+            response = getattr(error, "response", None)
+            pause(number, response.headers.get("retry-after") if response is not None else None)
+    raise AssertionError("unreachable")
+
+
+def look_up(rest: str, entry: CatalogueEntry) -> tuple[str, list[RepoSibling]]:
+    """The commit a revision means now, and the wanted files there with their sizes and hashes. FetchError."""
+    repository, _, revision = rest.partition("@")
     api = HfApi(endpoint=endpoint())
-    info = api.model_info(repository, revision=revision, files_metadata=True, timeout=METADATA_TIMEOUT_S)
+    info = persistently(
+        lambda: api.model_info(repository, revision=revision, files_metadata=True, timeout=METADATA_TIMEOUT_S),
+        rest,
+        entry.name,
+    )
     files = choose(list(info.siblings or []), entry.files)
     if not files or not info.sha:
         raise FetchError(f"{entry.name}: {repository} has none of the files {', '.join(entry.files)}")
+    return info.sha, files
+
+
+def reporter(done: int, total: int, name: str, progress: Progress) -> type[Any]:
+    """A progress bar for hf_hub_download that draws nothing and tells ours."""
+
+    class Reporter(tqdm):  # type: ignore[misc]  # which has no types
+        def __init__(self, *_: object, initial: int = 0, **__: object) -> None:
+            super().__init__(disable=True)
+            self._have = done + initial
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self._have += int(n or 0)
+            progress(f"downloading {name}", self._have, total)
+            return None
+
+    return Reporter
+
+
+def fetch(rest: str, folder: Path, entry: CatalogueEntry, progress: Progress) -> Fetched:
+    """Downloads a repository's wanted files at a revision, verified against the hub's own hashes.
+
+    Within a file a cut connection is continued; files that an earlier process finished are not fetched again.
+    """
+    repository = rest.partition("@")[0]
+    commit, files = look_up(rest, entry)
+    for left in folder.glob(".cache/**/*.incomplete"):  # of a process that was killed; its client cannot continue them
+        left.unlink()
     total = sum(file.size or 0 for file in files)
     done, paths = 0, []
     for file in files:
         progress(f"downloading {entry.name}", done, total)
-        path = Path(
-            hf_hub_download(repository, file.rfilename, revision=info.sha, local_dir=folder, endpoint=endpoint())
+        bar, file_name = reporter(done, total, entry.name, progress), file.rfilename
+        path = persistently(
+            lambda file_name=file_name, bar=bar: hf_hub_download(  # type: ignore[misc]
+                repository, file_name, revision=commit, local_dir=folder, endpoint=endpoint(), tqdm_class=bar
+            ),
+            rest,
+            entry.name,
         )
-        check_declared(path, file, entry.name)
+        check_declared(Path(path), file, entry.name)
         done += file.size or 0
-        paths.append(path)
+        paths.append(Path(path))
     progress(f"downloading {entry.name}", done, total)
-    return Fetched(info.sha, tuple(paths))
+    return Fetched(commit, tuple(paths))
 
 
-def fetch(rest: str, folder: Path, entry: CatalogueEntry, progress: Progress) -> Fetched:
-    """Downloads a repository's wanted files at a revision, verified against the hub's own hashes."""
-    repository, _, revision = rest.partition("@")
-    for number in range(ATTEMPTS):
-        try:
-            return fetch_all(repository, revision, folder, entry, progress)
-        except HUB_ERRORS as error:
-            if isinstance(error, FINAL) or number == ATTEMPTS - 1:
-                raise explain(error, rest, entry.name) from error
-            time.sleep(0.25 * 2**number * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-    raise AssertionError("unreachable")
+def size(rest: str, entry: CatalogueEntry) -> int | None:
+    """Bytes there are to download."""
+    return sum(file.size or 0 for file in look_up(rest, entry)[1])
+
+
+def moved(rest: str, recorded: str, entry: CatalogueEntry) -> str | None:
+    """The commit a branch or tag means now if it is not the recorded one; None for a pinned commit, without asking."""
+    if COMMIT.fullmatch(rest.partition("@")[2]):
+        return None
+    current = look_up(rest, entry)[0]
+    return current if current != recorded else None

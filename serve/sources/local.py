@@ -21,12 +21,19 @@ def contents(rest: str, entry: CatalogueEntry) -> list[Path]:
     path = resolve(rest, entry)
     if path.is_file():
         return [path]
-    return sorted(item for item in path.iterdir() if item.is_file() and wanted(item.name, entry.files))
+    files = path.rglob("*") if any("/" in pattern for pattern in entry.files) else path.iterdir()
+    return sorted(item for item in files if item.is_file() and wanted(item.relative_to(path).as_posix(), entry.files))
 
 
 def fingerprint(rest: str, entry: CatalogueEntry) -> list[str]:
     """Names and hashes of the wanted files: what makes a changed folder a new one."""
-    return [f"{path.name}={sha256_of(path)}" for path in contents(rest, entry)]
+    top = resolve(rest, entry)
+    return [f"{named(path, top)}={sha256_of(path)}" for path in contents(rest, entry)]
+
+
+def named(path: Path, top: Path) -> str:
+    """A file's path within its source; its name where the source is the file itself."""
+    return path.name if path == top else path.relative_to(top).as_posix()
 
 
 def fetch(rest: str, folder: Path, entry: CatalogueEntry, progress: Progress) -> Fetched:
@@ -35,5 +42,19 @@ def fetch(rest: str, folder: Path, entry: CatalogueEntry, progress: Progress) ->
     if not files:
         raise FetchError(f"{entry.name}: {resolve(rest, entry)} has none of the files {', '.join(entry.files)}")
     progress(f"copying {entry.name}", 0, sum(path.stat().st_size for path in files))
-    copies = tuple(Path(shutil.copyfile(path, folder / path.name)) for path in files)
-    return Fetched("local", copies)
+    copies = []
+    for path in files:
+        copy = folder / named(path, resolve(rest, entry))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copies.append(Path(shutil.copyfile(path, copy)))
+    return Fetched("local", tuple(copies))
+
+
+def size(rest: str, entry: CatalogueEntry) -> int | None:
+    """Bytes to copy."""
+    return sum(path.stat().st_size for path in contents(rest, entry))
+
+
+def moved(_rest: str, _recorded: str, _entry: CatalogueEntry) -> str | None:
+    """Never: a changed folder is another folder of weights."""
+    return None

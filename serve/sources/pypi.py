@@ -65,3 +65,13 @@ def fetch(rest: str, folder: Path, entry: CatalogueEntry, progress: Progress) ->
         raise FetchError(f"{entry.name}: {rest} has none of the files {', '.join(entry.files) or 'expected'}")
     progress(f"downloading {rest}", 1, 1)
     return Fetched(rest.partition("==")[2], tuple(files), hashes)
+
+
+def size(_rest: str, _entry: CatalogueEntry) -> int | None:
+    """Unknown: the index is only asked by pip."""
+    return None
+
+
+def moved(_rest: str, _recorded: str, _entry: CatalogueEntry) -> str | None:
+    """Never: the version is pinned."""
+    return None

@@ -163,6 +163,6 @@ def starter_weights() -> Callable[[str], list[WeightSet]]:
     def load(model: str) -> list[WeightSet]:
         settings = ServeSettings(weights="starter")
         entries = [entry for entry in selection(settings) if entry.model == model]
-        return [weight_set(ensure(entry, settings.weights_dir)) for entry in entries]
+        return [weight_set(ensure(entry, settings)) for entry in entries]
 
     return load

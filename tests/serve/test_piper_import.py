@@ -25,7 +25,7 @@ from serve.convert_piper import (
     read_config,
     symbol_order,
 )
-from serve.settings import CHECKOUT, get_settings
+from serve.settings import CHECKOUT, ServeSettings, get_settings
 from serve.sources import fetch
 from serve.sources.common import silent
 from serve.voices import add_voice, describe_voice, import_piper, read_voice
@@ -40,7 +40,7 @@ LICENCE: dict[str, Any] = {"licence": "CC0-1.0", "licence_chain": ["CC0-1.0: its
 @pytest.fixture(scope="module")
 def joe() -> Path:
     """The starter voice, imported as users get it (from their cache when it is there)."""
-    return ensure(load_catalogue(CATALOGUE).get("en-joe"), get_settings().weights_dir).folder
+    return ensure(load_catalogue(CATALOGUE).get("en-joe"), get_settings()).folder
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_an_own_voice_is_imported_by_the_command_and_lands_in_the_users_catalogu
     entry = load_catalogue(CATALOGUE, tmp_path / "catalogue.local.toml").get("my-voice")
     assert (entry.language, entry.licence_chain[0], entry.paid_use) == ("en", 'CC0-1.0: "my" data', False)
     assert entry.sets == ("starter", "standard")
-    weights = ensure(entry, tmp_path)
+    weights = ensure(entry, ServeSettings(weights_dir=tmp_path))
     assert weights.folder == tmp_path / "imported" / "my-voice"
     assert read_voice(weights.folder).name == "my-voice"
     with pytest.raises(CatalogueError, match="weights named 'my-voice' already"):
@@ -367,7 +367,7 @@ def test_a_voice_of_coquis_own_list_is_downloaded_past_a_cut_unpacked_and_measur
         hub.files[path] = File((tmp_path / "voice.zip").read_bytes(), cuts=[30_000_000])
         monkeypatch.setenv("OCTAVIA_COQUI_MIRROR", hub.url)
         get_settings.cache_clear()
-        weights = ensure(load_catalogue(CATALOGUE).get("en-ljspeech"), tmp_path / "root")
+        weights = ensure(load_catalogue(CATALOGUE).get("en-ljspeech"), ServeSettings(weights_dir=tmp_path / "root"))
         assert hub.ranges(".zip") == [None, "bytes=30000000-"]
     get_settings.cache_clear()
     voice = read_voice(weights.folder)

@@ -66,6 +66,26 @@ def test_safetensors_are_preferred_where_a_repository_has_its_weights_twice(stan
     assert [path.name for path in fetched.files] == ["model.safetensors"]
 
 
+def test_files_in_folders_of_a_repository_are_asked_for_by_folder_and_keep_their_path(
+    stand_in: Hub, tmp_path: Path
+) -> None:
+    names = ["config.yaml", "embedding/model.bin", "embedding/notes.md", "plda/model.bin", "model.bin"]
+    stand_in.repos["o/r"] = {name: File(name.encode(), lfs=name.endswith(".bin")) for name in names}
+    wanted = entry("hf:o/r@main", files=["config.yaml", "embedding/*.bin", "p*/model.bin"])
+    fetched = sources.fetch("hf:o/r@main", tmp_path, wanted, silent)
+    found = {path.relative_to(tmp_path).as_posix(): path.read_bytes().decode() for path in fetched.files}
+    assert found == {name: name for name in ["config.yaml", "embedding/model.bin", "plda/model.bin"]}
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/evil", "a//evil", "a/./evil", "..\\evil", ".cache/evil"])
+def test_a_repository_cannot_write_outside_its_folder(stand_in: Hub, tmp_path: Path, name: str) -> None:
+    stand_in.repos["o/r"] = {"good": File(b"good"), name: File(b"evil")}
+    everything = entry("hf:o/r@main", files=["*", "*/*", "*/*/*", "*/*/*/*"])
+    fetched = sources.fetch("hf:o/r@main", tmp_path / "in", everything, silent)
+    assert [path.name for path in fetched.files] == ["good"]
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith("evil")]
+
+
 def test_a_cut_hub_download_goes_on_where_it_stopped(stand_in: Hub, tmp_path: Path) -> None:
     stand_in.repos["o/r"] = {"model.bin": File(BIG, lfs=True, cuts=[15_000_000])}
     fetched = sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)

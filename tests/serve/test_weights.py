@@ -1,5 +1,6 @@
 """From an entry to a folder: once, whole or not at all, whatever happens in between."""
 
+import hashlib
 import json
 import logging
 import os
@@ -17,8 +18,9 @@ from safetensors.torch import load
 
 from serve import convert
 from serve.catalogue import CatalogueEntry, load_catalogue
+from serve.licences import admit
 from serve.settings import CHECKOUT, ServeSettings, get_settings
-from serve.weights import RECORD, STARTER_NOTICE, admit, choose_set, ensure, folder_name, pull, selection
+from serve.weights import RECORD, STARTER_NOTICE, choose_set, ensure, folder_name, selection
 from serve.weights_errors import (
     CatalogueError,
     ConversionError,
@@ -26,6 +28,7 @@ from serve.weights_errors import (
     StorageError,
     VerificationError,
 )
+from serve.weights_pull import pull
 from tests.standins.hub import COMMIT, File, Hub
 
 STARTER = CHECKOUT / "model_repo" / "starter" / "opus-mt-en-es"
@@ -33,10 +36,11 @@ ENSURE = """
 import sys
 from pathlib import Path
 from serve.catalogue import load_catalogue
+from serve.settings import ServeSettings
 from serve.weights import ensure
 (entry,) = load_catalogue(Path(sys.argv[1])).entries
 seen = []
-ensure(entry, Path(sys.argv[2]), lambda what, *_: seen.append(what))
+ensure(entry, ServeSettings(weights_dir=Path(sys.argv[2])), lambda what, *_: seen.append(what))
 print("made" if "converting x" in seen else "waited")
 """
 
@@ -52,6 +56,11 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def entry(source: str | list[str], **more: object) -> CatalogueEntry:
     values = {"name": "x", "model": "whisper", "source": source, "languages": ["en"], "licence": "MIT"}
     return CatalogueEntry.model_validate(values | {"licence_chain": "MIT: all", "paid_use": True} | more)
+
+
+def at(root: Path, **values: object) -> ServeSettings:
+    """Settings with that weights folder."""
+    return ServeSettings.model_validate({"weights": "starter", "weights_dir": root} | values)
 
 
 def visible(root: Path) -> list[str]:
@@ -90,7 +99,7 @@ def start(catalogue: Path, root: Path) -> subprocess.Popen[str]:
 
 def test_weights_of_the_hub_become_a_folder_with_a_record_of_what_they_are(stand_in: Hub, tmp_path: Path) -> None:
     stand_in.repos["o/r"] = {"model.bin": File(b"m" * 999, lfs=True), "config.json": File(b"{}")}
-    weights = ensure(entry("hf:o/r@main"), tmp_path)
+    weights = ensure(entry("hf:o/r@main"), at(tmp_path))
     assert (weights.folder / "model.bin").read_bytes() == b"m" * 999
     record = json.loads((weights.folder / RECORD).read_text())
     assert record["revisions"] == {"hf:o/r@main": COMMIT}
@@ -98,11 +107,28 @@ def test_weights_of_the_hub_become_a_folder_with_a_record_of_what_they_are(stand
     assert visible(tmp_path) == [weights.folder.name]
 
 
+@pytest.mark.parametrize("source", ["hf:o/r@main", "file:mine"])
+def test_weights_in_folders_keep_them_and_are_verified_there(stand_in: Hub, tmp_path: Path, source: str) -> None:
+    contents = {"config.yaml": b"c", "embedding/model.bin": b"e", "segmentation/model.bin": b"s"}
+    stand_in.repos["o/r"] = {name: File(content) for name, content in contents.items()}
+    for name, content in contents.items():
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_bytes(content)
+    files, convert = ["config.yaml", "*/model.bin"], "join"
+    good = {"embedding/model.bin": hashlib.sha256(b"e").hexdigest()}
+    weights = ensure(entry(source, base=tmp_path, files=files, convert=convert, sha256=good), at(tmp_path / "root"))
+    assert {name: (weights.folder / name).read_bytes() for name in contents} == contents
+    assert set(json.loads((weights.folder / RECORD).read_text())["sha256"]) == set(contents)
+    wrong = entry(source, base=tmp_path, files=files, convert=convert, sha256={"embedding/model.bin": "0" * 64})
+    with pytest.raises(VerificationError, match="expected 0000"):
+        ensure(wrong, at(tmp_path / "root"))
+
+
 def test_weights_that_are_there_need_no_hub(stand_in: Hub, tmp_path: Path) -> None:
     stand_in.repos["o/r"] = {"model.bin": File(b"m")}
-    first = ensure(entry("hf:o/r@main"), tmp_path)
+    first = ensure(entry("hf:o/r@main"), at(tmp_path))
     asked = len(stand_in.requests)
-    assert ensure(entry("hf:o/r@main"), tmp_path) == first
+    assert ensure(entry("hf:o/r@main"), at(tmp_path)) == first
     assert len(stand_in.requests) == asked
 
 
@@ -138,14 +164,14 @@ def test_a_new_version_of_a_converter_converts_again(monkeypatch: pytest.MonkeyP
 def test_a_wrong_hash_is_refused_and_nothing_is_visible(stand_in: Hub, tmp_path: Path, hashes: dict[str, str]) -> None:
     stand_in.repos["o/r"] = {"model.bin.part1": File(b"a"), "model.bin.part2": File(b"b")}
     with pytest.raises(VerificationError, match="expected 0000"):
-        ensure(entry("hf:o/r@main", convert="join", sha256=hashes), tmp_path)
+        ensure(entry("hf:o/r@main", convert="join", sha256=hashes), at(tmp_path))
     assert visible(tmp_path) == []
 
 
 def test_a_hash_for_a_file_that_never_comes_is_a_mistake_of_the_catalogue(stand_in: Hub, tmp_path: Path) -> None:
     stand_in.repos["o/r"] = {"model.bin": File(b"a")}
     with pytest.raises(CatalogueError, match=r"sha256 names 'modell\.bin'"):
-        ensure(entry("hf:o/r@main", sha256={"modell.bin": "0" * 64}), tmp_path)
+        ensure(entry("hf:o/r@main", sha256={"modell.bin": "0" * 64}), at(tmp_path))
     assert visible(tmp_path) == []
 
 
@@ -154,7 +180,7 @@ def test_parts_of_several_sources_are_joined_in_order(tmp_path: Path) -> None:
         (tmp_path / f"p{number}").mkdir()
         (tmp_path / f"p{number}" / f"model.bin.part{number}").write_bytes(b"%d," % number)
     sources = [f"file:p{number}" for number in range(1, 12)]
-    weights = ensure(entry(sources, convert="join", base=tmp_path), tmp_path / "root")
+    weights = ensure(entry(sources, convert="join", base=tmp_path), at(tmp_path / "root"))
     assert (weights.folder / "model.bin").read_bytes() == b"1,2,3,4,5,6,7,8,9,10,11,"
 
 
@@ -162,13 +188,13 @@ def test_a_missing_part_is_said(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "model.bin.part2").write_bytes(b"b")
     with pytest.raises(ConversionError, match=r"model\.bin has the parts \[2\]"):
-        ensure(entry("file:p", convert="join", base=tmp_path), tmp_path / "root")
+        ensure(entry("file:p", convert="join", base=tmp_path), at(tmp_path / "root"))
     assert visible(tmp_path / "root") == []
 
 
 def test_a_local_folder_that_needs_nothing_is_used_where_it_lies(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    weights = ensure(entry("file:mine", base=tmp_path), tmp_path / "root")
+    weights = ensure(entry("file:mine", base=tmp_path), at(tmp_path / "root"))
     assert weights.folder == tmp_path / "mine"
     assert visible(tmp_path / "root") == []
 
@@ -177,10 +203,10 @@ def test_what_arrived_before_a_failure_is_not_fetched_again(stand_in: Hub, tmp_p
     stand_in.repos["o/r"] = {"a.bin": File(b"a" * 99, lfs=True), "b.bin": File(b"b" * 99, lfs=True)}
     stand_in.repos["o/r"]["b.bin"].sent = b"x" * 99
     with pytest.raises(VerificationError):
-        ensure(entry("hf:o/r@main"), tmp_path)
+        ensure(entry("hf:o/r@main"), at(tmp_path))
     assert visible(tmp_path) == []
     stand_in.repos["o/r"]["b.bin"].sent = None
-    weights = ensure(entry("hf:o/r@main"), tmp_path)
+    weights = ensure(entry("hf:o/r@main"), at(tmp_path))
     assert (weights.folder / "b.bin").read_bytes() == b"b" * 99
     assert stand_in.count("GET", "/cdn/o/r/a.bin") == 1
     assert not any((tmp_path / ".work").iterdir())
@@ -196,7 +222,7 @@ def test_opus_mt_of_the_hub_becomes_ctranslate2_int8_with_its_tokenizer(
         files["pytorch_model.bin"] = (tmp_path / "pytorch_model.bin").read_bytes()
     stand_in.repos["o/r"] = {name: File(content, lfs=name == weights_file) for name, content in files.items()}
     (item,) = load_catalogue(marian_catalogue(tmp_path, "hf:o/r@main")).entries
-    weights = ensure(item, tmp_path / "root")
+    weights = ensure(item, at(tmp_path / "root"))
     names = {path.name for path in weights.folder.iterdir()}
     assert {"model.bin", "config.json", "source.spm", "target.spm", "vocab.json", RECORD} <= names
     assert weights_file not in names
@@ -217,7 +243,7 @@ def test_what_is_no_opus_mt_model_is_said_so(tmp_path: Path, spoil: object, comp
     spoil(tmp_path / "m")
     (item,) = load_catalogue(marian_catalogue(tmp_path, "file:m")).entries
     with pytest.raises(ConversionError, match=complaint):
-        ensure(item, tmp_path / "root")
+        ensure(item, at(tmp_path / "root"))
     assert visible(tmp_path / "root") == []
 
 
@@ -231,7 +257,7 @@ def test_a_target_token_the_model_does_not_know_is_refused(tmp_path: Path) -> No
         convert="marian",
     )
     with pytest.raises(ConversionError, match="does not know the token '>>por<<'"):
-        ensure(item, tmp_path)
+        ensure(item, at(tmp_path))
 
 
 def test_two_processes_at_once_convert_once(tmp_path: Path) -> None:
@@ -254,7 +280,7 @@ def test_a_conversion_killed_in_the_middle_leaves_nothing_and_is_redone(tmp_path
     victim.communicate(timeout=60)
     assert visible(root) == []
     (item,) = load_catalogue(catalogue).entries
-    weights = ensure(item, root)
+    weights = ensure(item, at(root))
     assert (weights.folder / "model.bin").exists()
     assert not any((root / ".work").iterdir())
 
@@ -268,14 +294,14 @@ def test_a_full_disk_is_said_with_the_way_out(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(convert.CONVERTERS, "join", (1, full))
     item = entry("file:p", convert="join", base=tmp_path, download_bytes=100_000_000)
     with pytest.raises(StorageError, match=r"is full; free some space \(about 300 MB\) or set OCTAVIA_WEIGHTS_DIR"):
-        ensure(item, tmp_path / "root")
+        ensure(item, at(tmp_path / "root"))
     assert visible(tmp_path / "root") == []
 
 
 def test_a_weights_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("not a folder")
     with pytest.raises(StorageError, match="OCTAVIA_WEIGHTS_DIR"):
-        ensure(entry("hf:o/r@main"), tmp_path / "root")
+        ensure(entry("hf:o/r@main"), at(tmp_path / "root"))
 
 
 # ---- licence gate and choice of set
