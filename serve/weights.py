@@ -97,7 +97,8 @@ def choose_set(setting: str, *, timeout_s: float = 4.0) -> Which:
 def selection(settings: ServeSettings, which: Which | None = None) -> list[CatalogueEntry]:
     """What a model plane with these settings serves.
 
-    The set, of the standard one the wanted languages, its Whisper replaced if so set, licences respected.
+    The set, of the standard one the wanted languages, its Whisper replaced if so set, and what is chosen by name alone;
+    licences respected.
     """
     catalogue = settings_catalogue(settings)
     chosen_set = which or choose_set(settings.weights, timeout_s=settings.hub_timeout_s)
@@ -105,11 +106,19 @@ def selection(settings: ServeSettings, which: Which | None = None) -> list[Catal
     if chosen_set == "standard" and "*" not in settings.languages:
         entries = [entry for entry in entries if entry.model == "whisper" or entry.speaks() <= {*settings.languages}]
     if settings.whisper:
-        chosen = catalogue.get(settings.whisper)
-        if chosen.model != "whisper":
-            raise CatalogueError(f"OCTAVIA_WHISPER names {chosen.name!r}, which is weights of {chosen.model}")
+        chosen = named(catalogue, settings.whisper, "whisper")
         entries = [chosen, *(entry for entry in entries if entry.model != "whisper")]
+    entries += [named(catalogue, name, "align") for name in settings.align]
+    entries += [named(catalogue, settings.diarize, "diarize")] if settings.diarize else []
     return admitted(entries, settings)
+
+
+def named(catalogue: Catalogue, name: str, model: str) -> CatalogueEntry:
+    """The entry that the model's setting names; CatalogueError when it is another model's."""
+    chosen = catalogue.get(name)
+    if chosen.model != model:
+        raise CatalogueError(f"OCTAVIA_{model.upper()} names {chosen.name!r}, which is weights of {chosen.model}")
+    return chosen
 
 
 def folder_name(entry: CatalogueEntry) -> str:
@@ -185,9 +194,10 @@ def make(entry: CatalogueEntry, root: Path, folder: Path, progress: Progress) ->
         hashes |= fetched.sha256
         files += fetched.files
     for path in files:
-        if path.name in entry.sha256:
-            verify(path, entry.sha256[path.name], entry.name)
-        hashes[path.name] = sha256_of(path)
+        name = path.relative_to(download).as_posix()
+        if name in entry.sha256:
+            verify(path, entry.sha256[name], entry.name)
+        hashes[name] = sha256_of(path)
     CONVERTERS[entry.convert][1](files, build, entry, progress)
     record(entry, build, revisions, hashes)
     shutil.rmtree(folder, ignore_errors=True)
@@ -198,7 +208,7 @@ def make(entry: CatalogueEntry, root: Path, folder: Path, progress: Progress) ->
 
 def record(entry: CatalogueEntry, build: Path, revisions: dict[str, str], hashes: dict[str, str]) -> None:
     """Checks the hashes promised for converted files and writes weights.json, flushed to disk with everything else."""
-    made = {path.name: sha256_of(path) for path in build.iterdir() if path.is_file()}
+    made = {path.relative_to(build).as_posix(): sha256_of(path) for path in build.rglob("*") if path.is_file()}
     for name, expected in entry.sha256.items():
         if name in made and name not in hashes:
             verify(build / name, expected, entry.name)
@@ -216,7 +226,7 @@ def record(entry: CatalogueEntry, build: Path, revisions: dict[str, str], hashes
         "sha256": made,
     }
     (build / RECORD).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for path in [*build.iterdir(), build]:
+    for path in [*build.rglob("*"), build]:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

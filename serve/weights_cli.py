@@ -37,7 +37,7 @@ def show_list(settings: ServeSettings) -> None:
     for entry in settings_catalogue(settings).entries:
         here = in_place(entry) is not None or (settings.weights_dir / folder_name(entry)).exists()
         pair = f"{entry.source_language}→{entry.target_language}"
-        does = {"opus_mt": pair, "coqui_tts": entry.language}.get(entry.model, "many")
+        does = {"opus_mt": pair, "coqui_tts": entry.language, "align": entry.language}.get(entry.model, "many")
         paid = "paid use" if entry.paid_use else "no paid use"
         sets = ",".join(entry.sets) or "by name"
         fields = (entry.name, entry.model, does, sets, f"{entry.licence} ({paid})", "here" if here else "")

@@ -18,7 +18,8 @@ __all__ = ["Fetched", "Progress", "fetch"]
 
 
 def fetch(source: str, folder: Path, entry: CatalogueEntry, progress: Progress) -> Fetched:
-    """Brings one source's wanted files into folder (flat), continuing what an earlier attempt left there.
+    """Brings one source's wanted files into folder, continuing what an earlier attempt left there. Flat, but for files
+    in folders of a hub's repository.
 
     Raises FetchError, VerificationError.
     """

@@ -4,6 +4,7 @@ import hashlib
 import os
 import random
 import time
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import httpx
@@ -68,11 +69,32 @@ def check_declared(path: Path, file: RepoSibling, name: str) -> None:
 
 
 def choose(files: list[RepoSibling], patterns: tuple[str, ...]) -> list[RepoSibling]:
-    """The wanted files; where a repository has its weights twice, safetensors only."""
-    chosen = [file for file in files if "/" not in file.rfilename and wanted(file.rfilename, patterns)]
+    """The wanted files; where a repository has its weights twice, safetensors only. What lies in its folders is wanted
+    where a pattern names the folder.
+    """
+    deep = tuple(pattern for pattern in patterns if "/" in pattern)
+    chosen = [
+        file
+        for file in files
+        if (inside(file.rfilename, deep) if "/" in file.rfilename else wanted(file.rfilename, patterns))
+    ]
     if any(file.rfilename == "model.safetensors" for file in chosen):
         chosen = [file for file in chosen if file.rfilename != "pytorch_model.bin"]
     return chosen
+
+
+def inside(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a pattern names a file in a folder of the repository, folder by folder. VerificationError when it does and
+    the file would lie outside the folder it is fetched into.
+    """
+    parts = name.split("/")
+    for pattern in patterns:
+        steps = pattern.split("/")
+        if len(steps) == len(parts) and all(fnmatchcase(*each) for each in zip(parts, steps, strict=True)):
+            if any(part in ("", ".", "..") or "\\" in part for part in parts):
+                raise VerificationError(f"the repository names a file {name!r}, which lies outside of it; not fetched")
+            return True
+    return False
 
 
 def explain(error: Exception, where: str, name: str) -> FetchError:
@@ -109,9 +131,8 @@ def fetch_all(repository: str, revision: str, folder: Path, entry: CatalogueEntr
     done, paths = 0, []
     for file in files:
         progress(f"downloading {entry.name}", done, total)
-        path = Path(
-            hf_hub_download(repository, file.rfilename, revision=info.sha, local_dir=folder, endpoint=endpoint())
-        )
+        hf_hub_download(repository, file.rfilename, revision=info.sha, local_dir=folder, endpoint=endpoint())
+        path = folder / file.rfilename
         check_declared(path, file, entry.name)
         done += file.size or 0
         paths.append(path)
