@@ -114,7 +114,7 @@ def contenders(address: str, speech: Speech) -> dict[str, Callable[[], list[str]
 
     settings = ServeSettings(weights="starter")
     entry = next(entry for entry in selection(settings) if entry.model == "whisper")
-    weights = weight_set(ensure(entry, settings.weights_dir))
+    weights = weight_set(ensure(entry, settings))
     folder = str(weights.folder)
     own = Whisper(read_model(CHECKOUT / "model_repo" / "whisper").parameters, [weights])
     own.load()

@@ -82,7 +82,7 @@ def load() -> None:
 
     settings = ServeSettings(weights="starter")
     entries = [entry for entry in selection(settings) if entry.model == "coqui_tts"]
-    weights = [weight_set(ensure(entry, settings.weights_dir)) for entry in entries]
+    weights = [weight_set(ensure(entry, settings)) for entry in entries]
     model = CoquiTts(read_model(CHECKOUT / "model_repo" / "coqui_tts").parameters, weights)
     model.load()
     keys = model.keys()
@@ -102,7 +102,7 @@ class Loop:
     def __init__(self, texts: list[str]) -> None:
         settings = ServeSettings(weights="starter")
         entry = next(entry for entry in selection(settings) if entry.model == "coqui_tts")
-        folder = ensure(entry, settings.weights_dir).folder
+        folder = ensure(entry, settings).folder
         environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
         self._process = subprocess.Popen(
             [sys.executable, "-c", LOOP, str(folder), *texts],

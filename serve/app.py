@@ -1,6 +1,6 @@
 """Builds the Ray Serve application from model_repo/ and serve.yaml."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from serve.backends import APPLICATION
 from serve.catalogue import CatalogueEntry
 from serve.deployments import ModelReplica, Protocol
 from serve.graph import ENSEMBLE
-from serve.models import CLASSES
+from serve.models import BY_CHOICE, CLASSES
 from serve.repository import ModelSpec, RepositoryError, read_repository, stuck_s
 from serve.settings import ServeSettings, get_settings
 from serve.weights import selection_for
@@ -76,11 +76,27 @@ def assemble(settings: ServeSettings, overrides: Mapping[str, Mapping[str, Any]]
     if without:
         raise RepositoryError(f"{settings.model_repo}: no class serves the model {', '.join(without)}")
     entries: list[CatalogueEntry] = selection_for(specs, settings)
+    absent = {name: missing(settings, name) for name in without_weights(single, entries)}
     handles = {}
     for name, spec in single.items():
+        if name in absent:
+            continue
         check_drain(spec, overrides.get(name, {}))
         own = [entry for entry in entries if entry.model == name]
         deployment = serve.deployment(name=name)(ModelReplica).options(**overrides.get(name, {}))
         handles[name] = deployment.bind(spec, own, settings)
     ingress = serve.deployment(name=INGRESS)(Protocol).options(**overrides.get(INGRESS, {}))
-    return ingress.bind(specs, **handles)
+    served = {name: spec for name, spec in specs.items() if name not in absent}
+    return ingress.bind(served, absent, **handles)
+
+
+def without_weights(specs: Iterable[str], entries: Sequence[CatalogueEntry]) -> list[str]:
+    """The models that are served by choice and for which no weights were chosen."""
+    return [name for name in specs if name in BY_CHOICE and all(entry.model != name for entry in entries)]
+
+
+def missing(settings: ServeSettings, name: str) -> str:
+    """Why a model has no weights, and what to do."""
+    if getattr(settings, name):
+        return f"the weights in {BY_CHOICE[name]} are not cleared for paid use: allow them in OCTAVIA_ALLOW_WEIGHTS"
+    return f"no weights configured: set {BY_CHOICE[name]} to what the catalogue has for it (octavia models list)"

@@ -15,14 +15,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from serve.terms import objections
 from serve.weights_errors import CatalogueError
 
-Model = Literal["whisper", "opus_mt", "coqui_tts"]
+Model = Literal["whisper", "opus_mt", "coqui_tts", "align", "diarize"]
 Which = Literal["starter", "standard"]
-Converter = Literal["none", "join", "marian", "piper", "coqui"]
+Converter = Literal["none", "join", "marian", "piper", "coqui", "pyannote"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Pattern = Annotated[str, StringConstraints(pattern=r"^[^./\\][^/\\]*(/[^./\\][^/\\]*)*$")]  # none hidden, none ".."
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+
+BY_NAME = ("align", "diarize")
+"""Models whose weights belong to no set: settings name them."""
 
 SOURCES = {  # scheme -> (what the rest must look like, how to say so)
     "hf": (re.compile(r"[\w.-]+/[\w.-]+@[\w./-]+"), "hf:owner/repository@revision"),
@@ -78,7 +81,7 @@ class CatalogueEntry(BaseModel):
     attribution: str = ""
     toy: bool = False
 
-    languages: Annotated[tuple[Language, ...], BeforeValidator(as_tuple)] = ()  # whisper: all it hears; voice: speaks
+    languages: Annotated[tuple[Language, ...], BeforeValidator(as_tuple)] = ()
     source_language: Language | None = None  # opus_mt
     target_language: Language | None = None  # opus_mt
     target_token: str = ""  # opus_mt models of several targets want it before every sentence, e.g. >>por<<
@@ -96,6 +99,10 @@ class CatalogueEntry(BaseModel):
             raise ValueError("an opus_mt entry needs source_language and target_language")
         if self.model == "coqui_tts" and self.converter == bool(self.languages):
             raise ValueError("a coqui_tts entry needs languages, its main one first, unless it is a converter")
+        if self.model == "align" and len(self.languages) != 1:
+            raise ValueError("an align entry needs languages with exactly one language")
+        if self.model in BY_NAME and self.sets:
+            raise ValueError(f"{self.model} entries are chosen by name and belong to no set: leave sets out")
         if self.model == "whisper" and not self.languages:
             raise ValueError("a whisper entry needs languages")
         if self.toy and self.paid_use:
@@ -112,7 +119,7 @@ class CatalogueEntry(BaseModel):
 
     @property
     def language(self) -> str:
-        """A voice's main language."""
+        """The language of an alignment model, and of a voice its main one."""
         return self.languages[0] if self.languages else ""
 
     def speaks(self) -> set[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from serve.catalogue import CatalogueEntry
+from serve.models.diarization_folder import CONFIG, check_folder
 from serve.sources.common import Progress
 from serve.weights_errors import ConversionError
 
@@ -103,10 +104,26 @@ def coqui(folder: Path, files: list[Path], out: Path, entry: CatalogueEntry, pro
     )
 
 
+def pyannote(_folder: Path, files: list[Path], out: Path, entry: CatalogueEntry, _progress: Progress) -> None:
+    """A pyannote pipeline with its folders, which loads nothing from elsewhere."""
+    config = next((path for path in files if path.name == CONFIG), None)
+    if config is None:
+        raise ConversionError(f"{entry.name}: it has no {CONFIG}; set files in the catalogue")
+    for path in files:
+        target = out / path.relative_to(config.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, target)
+    try:
+        check_folder(out)
+    except ValueError as error:
+        raise ConversionError(f"{entry.name}: {error}") from error
+
+
 CONVERTERS: dict[str, tuple[int, Convert]] = {  # name -> (version: raise it to have everybody convert again, function)
     "none": (1, keep),
     "join": (1, join),
     "marian": (1, marian),
     "piper": (2, piper),
     "coqui": (2, coqui),
+    "pyannote": (1, pyannote),
 }

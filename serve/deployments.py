@@ -37,10 +37,12 @@ stay_private()  # Ray imports this module in a replica before it starts the repl
 class Protocol(GrpcService):
     """The ingress: Open Inference Protocol in front of the models' handles."""
 
-    def __init__(self, specs: Mapping[str, ModelSpec], **handles: DeploymentHandle[Any]) -> None:
+    def __init__(
+        self, specs: Mapping[str, ModelSpec], absent: Mapping[str, str], **handles: DeploymentHandle[Any]
+    ) -> None:
         log_as_json()
         backends = {name: RayBackend(specs[name], handle) for name, handle in handles.items()}
-        self._plane = DataPlane(specs, with_ensembles(specs, backends), RequestMetrics())
+        self._plane = DataPlane(specs, with_ensembles(specs, backends), RequestMetrics(), absent)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The protocol over HTTP, asked for by Ray once the replica has been made, and beside it the metrics."""

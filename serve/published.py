@@ -50,10 +50,16 @@ def _coqui_tts(weights: Weights) -> dict[str, Any]:
     )
 
 
+def _align(weights: Weights) -> dict[str, Any]:
+    return _common(weights) | {"language": weights.entry.language}
+
+
 FACTS: Mapping[str, Callable[[Weights], dict[str, Any]]] = {
     "whisper": _whisper,
     "opus_mt": _opus_mt,
     "coqui_tts": _coqui_tts,
+    "align": _align,
+    "diarize": _common,
 }
 
 

@@ -36,6 +36,17 @@ class ServeSettings(BaseSettings):
     whisper: str | None = None
     """A whisper entry of the catalogue to use in place of the set's own, for example faster-whisper-small."""
 
+    voices: list[str] = Field(default_factory=list)
+    """Voices of the catalogue to load beside those of the set, for example xtts-v2 or openvoice-v2, which speak like a
+    clip.
+    """
+
+    align: list[str] = Field(default_factory=list)
+    """align entries of the catalogue, one a language, such as ["align-en", "align-de"]; none: no forced alignment."""
+
+    diarize: str | None = None
+    """A diarize entry of the catalogue, for example diarize-community-1; none: no speaker diarization."""
+
     billing: bool = False
     """Whether people pay for jobs. Then only weights cleared for paid use load, and never a toy translation."""
 

@@ -74,7 +74,7 @@ def choose_set(setting: str, *, timeout_s: float = 4.0) -> Which:
 
 def wanted(settings: ServeSettings, which: Which | None = None) -> list[CatalogueEntry]:
     """What a model plane with these settings would serve if licences did not matter: the set, of the standard one the
-    wanted languages, its Whisper replaced if so set.
+    wanted languages, its Whisper replaced if so set, and what is chosen by name alone.
     """
     catalogue = settings_catalogue(settings)
     chosen_set = which or choose_set(settings.weights, timeout_s=settings.hub_timeout_s)
@@ -82,10 +82,12 @@ def wanted(settings: ServeSettings, which: Which | None = None) -> list[Catalogu
     if chosen_set == "standard" and "*" not in settings.languages:
         entries = [entry for entry in entries if entry.model == "whisper" or entry.speaks() <= {*settings.languages}]
     if settings.whisper:
-        chosen = catalogue.get(settings.whisper)
-        if chosen.model != "whisper":
-            raise CatalogueError(f"OCTAVIA_WHISPER names {chosen.name!r}, which is weights of {chosen.model}")
+        chosen = named(catalogue, settings.whisper, "whisper")
         entries = [chosen, *(entry for entry in entries if entry.model != "whisper")]
+    voices = [named(catalogue, name, "coqui_tts", "voices") for name in settings.voices]
+    entries += [voice for voice in voices if voice not in entries]
+    entries += [named(catalogue, name, "align") for name in settings.align]
+    entries += [named(catalogue, settings.diarize, "diarize")] if settings.diarize else []
     return entries
 
 
@@ -100,6 +102,16 @@ def selection_for(models: Iterable[str], settings: ServeSettings) -> list[Catalo
     for model in models:
         check_left(model, entries, settings)
     return admitted(entries, settings)
+
+
+def named(catalogue: Catalogue, name: str, model: str, setting: str | None = None) -> CatalogueEntry:
+    """The entry that the model's setting names; CatalogueError when it is another model's."""
+    chosen = catalogue.get(name)
+    if chosen.model != model:
+        raise CatalogueError(
+            f"OCTAVIA_{(setting or model).upper()} names {chosen.name!r}, which is weights of {chosen.model}"
+        )
+    return chosen
 
 
 def folder_name(entry: CatalogueEntry) -> str:

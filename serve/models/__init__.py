@@ -11,7 +11,12 @@ CLASSES = {  # name in model_repo -> module and class, imported only where they 
     "whisper": ("serve.models.whisper", "Whisper"),
     "opus_mt": ("serve.models.opus_mt", "OpusMt"),
     "coqui_tts": ("serve.models.coqui_tts", "CoquiTts"),
+    "align": ("serve.models.align", "Align"),
+    "diarize": ("serve.models.diarize", "Diarize"),
 }
+
+BY_CHOICE = {"align": "OCTAVIA_ALIGN", "diarize": "OCTAVIA_DIARIZE"}
+"""Models that are served where a setting names weights for them, and the setting."""
 
 
 def create(name: str, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> Model:

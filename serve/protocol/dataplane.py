@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from serve.errors import ModelError, internal, invalid, not_found
@@ -95,14 +96,21 @@ class Observer(Protocol):
 
 
 class DataPlane:
-    """Serves the models of `specs` through their backends."""
+    """Serves the models of `specs` through their backends. `absent`: models of the repository that are not served, and
+    why; nothing waits for them.
+    """
 
     def __init__(
-        self, specs: Mapping[str, ModelSpec], backends: Mapping[str, Backend], observer: Observer | None = None
+        self,
+        specs: Mapping[str, ModelSpec],
+        backends: Mapping[str, Backend],
+        observer: Observer | None = None,
+        absent: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._specs = specs
         self._backends = backends
         self._observer = observer
+        self._absent = absent
         self._catalogues: dict[str, Sequence[Mapping[str, Any]]] = {}
         self._statistics = {name: ModelStatistics() for name in specs}
 
@@ -115,7 +123,9 @@ class DataPlane:
         return await self._is_ready(self.spec(name, version).name)
 
     def spec(self, name: str, version: str = "") -> ModelSpec:
-        """The model's specification; NOT_FOUND names the models there are."""
+        """The model's specification; NOT_FOUND names the models there are, or why this one is not served."""
+        if name in self._absent:
+            raise not_found(f"model '{name}' is not served: {self._absent[name]}")
         if name not in self._specs:
             raise not_found(f"there is no model '{name}'; this server has {', '.join(self._specs)}")
         if version not in ("", VERSION):
@@ -130,10 +140,11 @@ class DataPlane:
         config.parameters["catalogue"].string_value = json.dumps(list(entries), ensure_ascii=False)
         return config
 
-    async def index(self, *, only_ready: bool) -> list[tuple[str, str, str]]:
-        """Name, version and state (READY or UNAVAILABLE) of each model."""
+    async def index(self, *, only_ready: bool) -> list[tuple[str, str, str, str]]:
+        """Name, version, state (READY or UNAVAILABLE) and the reason where it is not served, of each model."""
         ready = await asyncio.gather(*(self._is_ready(name) for name in self._specs))
-        states = [(n, VERSION, "READY" if r else "UNAVAILABLE") for n, r in zip(self._specs, ready, strict=True)]
+        states = [(n, VERSION, "READY" if r else "UNAVAILABLE", "") for n, r in zip(self._specs, ready, strict=True)]
+        states += [(name, VERSION, "UNAVAILABLE", reason) for name, reason in self._absent.items()]
         return [state for state in states if state[2] == "READY" or not only_ready]
 
     def statistics(self, name: str, version: str) -> dict[str, Any]:

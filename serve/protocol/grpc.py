@@ -120,8 +120,8 @@ class GrpcService:
     @answered(pb.RepositoryIndexResponse)
     async def RepositoryIndex(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
         response = pb.RepositoryIndexResponse()
-        for name, version, state in await self._plane.index(only_ready=request.ready):
-            response.models.add(name=name, version=version, state=state)
+        for name, version, state, reason in await self._plane.index(only_ready=request.ready):
+            response.models.add(name=name, version=version, state=state, reason=reason)
         return response
 
     @answered(pb.ModelStatisticsResponse)

@@ -152,7 +152,12 @@ class HttpService:
         body = await request.body()
         only_ready = bool(body) and parsed(body).get("ready", False) is True
         models = await self._plane.index(only_ready=only_ready)
-        return reply([{"name": name, "version": version, "state": state} for name, version, state in models])
+        return reply(
+            [
+                {"name": name, "version": version, "state": state} | ({"reason": reason} if reason else {})
+                for name, version, state, reason in models
+            ]
+        )
 
     async def infer(self, request: Request) -> Response:
         """One inference."""

@@ -20,7 +20,7 @@ from serve import convert
 from serve.catalogue import CatalogueEntry, load_catalogue
 from serve.licences import admit
 from serve.settings import CHECKOUT, ServeSettings, get_settings
-from serve.weights import RECORD, STARTER_NOTICE, choose_set, ensure, folder_name, selection
+from serve.weights import STARTER_NOTICE, choose_set, ensure, folder_name, selection
 from serve.weights_errors import (
     CatalogueError,
     ConversionError,
@@ -29,6 +29,7 @@ from serve.weights_errors import (
     VerificationError,
 )
 from serve.weights_pull import pull
+from serve.weights_record import RECORD
 from tests.standins.hub import COMMIT, File, Hub
 
 STARTER = CHECKOUT / "model_repo" / "starter" / "opus-mt-en-es"
