@@ -103,13 +103,14 @@ def _from_bytes(tensor: WireTensor, data: bytes, count: int, dtype: np.dtype[Any
 def _from_values(tensor: WireTensor, values: Sequence[Any], count: int, dtype: np.dtype[Any]) -> Array:
     if len(values) != count:
         raise invalid(f"{tensor.name}: {len(values)} elements were sent, shape {list(tensor.shape)} needs {count}")
+    values = list(values)
     foreign = set(map(type, values)) - VALUES[dtype.kind]
     if foreign:
         found = ", ".join(sorted(each.__name__ for each in foreign))
         raise invalid(f"{tensor.name}: values of {tensor.datatype} cannot be {found}")
     if dtype == np.object_:
         elements = np.empty(count, dtype=np.object_)
-        elements[:] = list(values)
+        elements[:] = values
         return elements
     try:
         with np.errstate(over="ignore"):  # too large for the datatype is infinite, which is refused where it matters

@@ -208,7 +208,8 @@ def _typed(tensor: Message) -> Sequence[Any]:
     filled = [other.name for other, _ in tensor.contents.ListFields()]
     if filled and filled != [field]:
         raise invalid(f"{tensor.name}: {tensor.datatype} values belong into {field}, found {', '.join(filled)}")
-    return list(getattr(tensor.contents, field))
+    values: Sequence[Any] = getattr(tensor.contents, field)
+    return values
 
 
 def to_message(response: InferenceResponse) -> Message:
