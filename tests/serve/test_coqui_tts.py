@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pyloudnorm
 import pytest
 import torch
 from hypothesis import given
@@ -13,6 +14,7 @@ from serve.errors import Code, ModelError
 from serve.models.base import Tensors
 from serve.models.coqui_tts import CoquiTts
 from serve.models.vits import frames_at_speed
+from serve.models.voice_level import LOUDNESS_LUFS
 
 SENTENCES = [
     "The train to the coast leaves at seven in the morning.",
@@ -127,6 +129,14 @@ def test_speech_is_neither_silent_nor_clipped(speak: Callable[..., Any]) -> None
     assert samples.dtype == np.float32
     assert 0.02 < float(np.sqrt(np.mean(samples**2))) < 0.5
     assert float(np.abs(samples).max()) <= 1.0
+
+
+def test_every_sentence_is_equally_loud_alone_and_within_a_long_text(coqui: CoquiTts) -> None:
+    meter = pyloudnorm.Meter(RATE)
+    alone = [answered(coqui, asked(text, SEED=[3]))["AUDIO"][0] for text in SENTENCES]
+    together = answered(coqui, asked(" ".join(SENTENCES), SEED=[3]))["AUDIO"][0]
+    found = [meter.integrated_loudness(samples) for samples in (*alone, together)]
+    assert found == pytest.approx([LOUDNESS_LUFS] * len(found), abs=0.3)
 
 
 @pytest.mark.parametrize("text", ["", "...", "♪ ♪ ♪", "¿?", "\n"])
