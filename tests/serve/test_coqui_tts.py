@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tritonclient.utils import InferenceServerException
 
 from serve.errors import Code, ModelError
 from serve.models.base import Tensors
@@ -97,6 +98,17 @@ def test_seconds_alone_are_exactly_the_length_of_the_real_audio(infer: Callable[
     assert planned["SECONDS"] == spoken["SECONDS"]
     assert spoken["AUDIO"].shape == (1, int(spoken["NUM_SAMPLES"][0, 0]))
     assert float(planned["SECONDS"][0, 0]) == pytest.approx(spoken["AUDIO"].shape[1] / RATE, abs=1e-4)
+
+
+def test_a_clip_reaches_the_voice_through_the_protocol_and_is_refused_where_it_cannot_be_used(
+    infer: Callable[..., Any],
+) -> None:
+    sound = np.sin(np.arange(32_000) / 20)[None]
+    clip = [("REFERENCE", sound, "FP32"), ("REFERENCE_RATE", [[16_000]], "INT32")]
+    with pytest.raises(
+        InferenceServerException, match="voice 'en-joe' cannot speak like a clip; voices that can: none"
+    ):
+        infer("coqui_tts", [("TEXT", [["Hello."]], "BYTES"), *clip])
 
 
 def test_numbers_without_sound_cost_no_decoder(coqui: CoquiTts) -> None:
