@@ -113,7 +113,7 @@ def save_speaker_encoder(folder: Path) -> None:
 
 
 def xtts(folder: Path) -> WeightSet:
-    """An XTTS (v2's kind, with perceiver) whose sentences are at most 11 audio tokens. No speakers of its own."""
+    """An XTTS (v2's kind, with perceiver) whose sentences are at most 6 audio tokens. No speakers of its own."""
     folder.mkdir(parents=True)
     special = ["[STOP]", "[UNK]", "[SPACE]", "[START]", "[en]", "[es]"]
     symbols = [*special, *"abcdefghijklmnopqrstuvwxyz.,!?' "]
@@ -124,7 +124,7 @@ def xtts(folder: Path) -> WeightSet:
         gpt_layers=1,
         gpt_n_model_channels=32,
         gpt_n_heads=2,
-        gpt_max_audio_tokens=14,
+        gpt_max_audio_tokens=9,
         gpt_num_audio_tokens=66,
         gpt_start_audio_token=64,
         gpt_stop_audio_token=65,

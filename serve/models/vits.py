@@ -12,13 +12,12 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 import soxr
 import torch
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from TTS.tts.models import base_tts
 from TTS.tts.models.vits import Vits
 
 from serve.errors import not_found
 from serve.models.base import base_language
-from serve.models.voice import Clip, Manner, Recent, Samples, Timbre, drawing
+from serve.models.voice import Clip, Manner, Recent, Samples, Timbre, drawing, fold_weight_norm
 from serve.models.voice_files import vits_config
 
 SCALES = (0.15, 4.0)
@@ -83,9 +82,7 @@ class VitsVoice:
         """Inference mode, weight norm folded into the weights, training-only parts dropped."""
         net = self._net.eval().requires_grad_(False)
         net.posterior_encoder = torch.nn.Identity()
-        for module in (*net.waveform_decoder.modules(), *net.flow.modules()):
-            if is_parametrized(module, "weight"):
-                remove_parametrizations(module, "weight")
+        fold_weight_norm(net.waveform_decoder, net.flow)
         net.to(self._device)
 
     def limit(self, language: str) -> int | None:

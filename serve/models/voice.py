@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 Samples = npt.NDArray[np.float32]
 Value = TypeVar("Value")
@@ -90,6 +91,14 @@ class Recent(Generic[Value]):
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
+
+
+def fold_weight_norm(*nets: torch.nn.Module) -> None:
+    """Weight norm folded into the weights, so that it is not computed anew at each call."""
+    for net in nets:
+        for module in net.modules():
+            if is_parametrized(module, "weight"):
+                remove_parametrizations(module, "weight")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from TTS.utils.audio.torch_transforms import wav_to_spec
 from TTS.vc.configs.openvoice_config import OpenVoiceConfig
 from TTS.vc.models.openvoice import OpenVoice
 
-from serve.models.voice import Clip, Manner, Plan, Samples, Timbre, Voice, drawing
+from serve.models.voice import Clip, Manner, Plan, Samples, Timbre, Voice, drawing, fold_weight_norm
 from serve.models.voice_files import model_folder, raw_config
 
 CHECKPOINT = "checkpoint.pth"
@@ -33,6 +33,7 @@ class OpenVoiceConverter:
             self._net = OpenVoice(config)
         self._net.load_checkpoint(config, path, eval=True)
         self._net.requires_grad_(False).to(device)
+        fold_weight_norm(self._net)
         self._rate = int(data["sampling_rate"])
 
     @torch.inference_mode()

@@ -8,7 +8,7 @@ from typing import TypeVar
 from serve.models.voice import Plan
 
 CHARACTERS_PER_S = 15.0
-"""Of a voice that was not measured."""
+"""Of a voice that was not measured, in letters of an alphabet."""
 
 TOLERANCE = 2.5
 """How many times longer or shorter than expected speech may be."""
@@ -16,10 +16,12 @@ TOLERANCE = 2.5
 SLACK_S = 0.6
 """And this much more or less: short words begin and end with silence."""
 
-WEIGHTS = {"Nd": 5.0, "No": 5.0, "Lo": 2.5}
-"""How many letters a character is worth when read out: digits become words, and letters without case (Lo) are
-syllables in the scripts that have many of them.
-"""
+DIGIT_LETTERS = 5.0
+"""How many letters a digit is worth: it is read out as a word."""
+
+SYLLABIC = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")
+SYLLABLE_LETTERS = 3.0
+"""Of scripts that write syllables or words. A voice measured in one of them is measured in its characters."""
 
 OTHER_SEED = 0x2545F4914F6CDD1D
 """Added to the seed for the second attempt (the multiplier of xorshift64*: far from any other seed in use)."""
@@ -29,9 +31,17 @@ SEEDS = 2**63
 Planned = TypeVar("Planned", bound=Plan)
 
 
-def expected_s(text: str, characters_per_s: float) -> float:
-    """Seconds a text should take at speed 1."""
-    return sum(WEIGHTS.get(unicodedata.category(each), 1.0) for each in text) / characters_per_s
+def expected_s(text: str, characters_per_s: float | None) -> float:
+    """Seconds a text should take at speed 1, of a voice measured to speak so many characters a second, or not."""
+    if characters_per_s is not None:
+        return sum(DIGIT_LETTERS if each.isdigit() else 1.0 for each in text) / characters_per_s
+    return sum(_letters(each) for each in text) / CHARACTERS_PER_S
+
+
+def _letters(character: str) -> float:
+    if character.isdigit():
+        return DIGIT_LETTERS
+    return SYLLABLE_LETTERS if unicodedata.name(character, "").startswith(SYLLABIC) else 1.0
 
 
 def deviation(seconds: float, expected: float) -> float:
@@ -44,7 +54,7 @@ def deviation(seconds: float, expected: float) -> float:
 
 
 def sound_plan(
-    plan: Callable[[int], Planned], seed: int, text: str, characters_per_s: float, tolerance: float = TOLERANCE
+    plan: Callable[[int], Planned], seed: int, text: str, characters_per_s: float | None, tolerance: float = TOLERANCE
 ) -> Planned:
     """plan(seed) when its length fits the text, else the better of it and one second attempt with another seed.
 

@@ -53,9 +53,9 @@ class KnownVoice:
         return int(self.weight.facts.get("sample_rate") or sample_rate_of(self.weight.folder))
 
     @cached_property
-    def characters_per_s(self) -> float:
-        """Of text, at its own rate."""
-        return float(self.weight.facts.get("characters_per_second") or CHARACTERS_PER_S)
+    def characters_per_s(self) -> float | None:
+        """Of text, at its own rate; None where it was not measured."""
+        return self.weight.facts.get("characters_per_second")
 
     @cached_property
     def speeds(self) -> tuple[float, float]:
@@ -74,7 +74,7 @@ class KnownVoice:
             **self.weight.facts,
             "languages": self.languages,
             "sample_rate": self.sample_rate,
-            "characters_per_second": self.characters_per_s,
+            "characters_per_second": self.characters_per_s or CHARACTERS_PER_S,
             "speeds": list(self.speeds),
             "speakers": speakers_of(self.weight.folder),
             "cloning": self.cloning,

@@ -14,7 +14,7 @@ from TTS.tts.models.xtts import Xtts
 
 from serve.errors import invalid, not_found
 from serve.models.base import base_language
-from serve.models.voice import Clip, Manner, Recent, Samples, Timbre, drawing
+from serve.models.voice import Clip, Manner, Recent, Samples, Timbre, drawing, fold_weight_norm
 
 CONDITIONING_RATE = 22_050
 PLANS = 16
@@ -39,6 +39,7 @@ class XttsVoice:
             self._net = Xtts(config)
             self._net.load_checkpoint(config, checkpoint_dir=str(folder), eval=True)
         self._net.requires_grad_(False).to(device)
+        fold_weight_norm(self._net.hifigan_decoder.waveform_decoder)
         self.sample_rate = int(config.audio.output_sample_rate)
         self._latents: Recent[torch.Tensor] = Recent(PLANS)  # asked for its length first, then spoken
 

@@ -13,6 +13,7 @@ from serve.licences import admit
 from serve.models.base import Tensors
 from serve.models.coqui_tts import CoquiTts
 from serve.settings import ServeSettings
+from serve.weights import admit
 from serve.weights_errors import LicenceRefusedError
 from tests import tiny_voices
 
@@ -151,9 +152,10 @@ def test_a_language_the_voice_does_not_speak_is_not_found(cloning: CoquiTts) -> 
 
 
 def test_languages_of_one_voice_sound_different(cloning: CoquiTts) -> None:
-    english, french, default = (
-        spoken(cloning, asked("d_vector_vits", LANGUAGE=np.array([[code]], object))) for code in (b"en", b"fr", b"")
-    )
+    def heard(language: bytes) -> Samples:
+        return spoken(cloning, asked("d_vector_vits") | {"LANGUAGE": np.array([[language]], object)})
+
+    english, french, default = heard(b"en"), heard(b"fr"), heard(b"")
     np.testing.assert_array_equal(english, default)
     assert len(english) != len(french) or not np.array_equal(english, french)
 

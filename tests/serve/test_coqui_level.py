@@ -122,6 +122,7 @@ def test_short_texts_and_numbers_may_take_the_time_they_need(text: str, seconds:
     assert deviation(seconds, expected_s(text, 19.0)) < math.log(2.0)
 
 
-def test_length_counts_digits_and_syllabic_scripts_for_more_than_letters() -> None:
+def test_digits_take_longer_than_letters_and_syllables_too_where_the_voice_was_not_measured_in_them() -> None:
     assert expected_s("1250", 10) > expected_s("abcd", 10)
-    assert expected_s("日本語", 10) > expected_s("abc", 10)
+    assert expected_s("日本語", None) > expected_s("abc", None) == expected_s("سلا", None)
+    assert expected_s("日本語", 5) == expected_s("abc", 5)

@@ -4,15 +4,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pyloudnorm
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tritonclient.utils import InferenceServerException
 
 from serve.errors import Code, ModelError
 from serve.models.base import Tensors
 from serve.models.coqui_tts import CoquiTts
 from serve.models.vits import frames_at_speed
+from serve.models.voice_level import LOUDNESS_LUFS
 
 SENTENCES = [
     "The train to the coast leaves at seven in the morning.",
@@ -97,6 +100,17 @@ def test_seconds_alone_are_exactly_the_length_of_the_real_audio(infer: Callable[
     assert float(planned["SECONDS"][0, 0]) == pytest.approx(spoken["AUDIO"].shape[1] / RATE, abs=1e-4)
 
 
+def test_a_clip_reaches_the_voice_through_the_protocol_and_is_refused_where_it_cannot_be_used(
+    infer: Callable[..., Any],
+) -> None:
+    sound = np.sin(np.arange(32_000) / 20)[None]
+    clip = [("REFERENCE", sound, "FP32"), ("REFERENCE_RATE", [[16_000]], "INT32")]
+    with pytest.raises(
+        InferenceServerException, match="voice 'en-joe' cannot speak like a clip; voices that can: none"
+    ):
+        infer("coqui_tts", [("TEXT", [["Hello."]], "BYTES"), *clip])
+
+
 def test_numbers_without_sound_cost_no_decoder(coqui: CoquiTts) -> None:
     answer = answered(coqui, asked(SENTENCES[0]), "SECONDS", "NUM_SAMPLES")
     assert "AUDIO" not in answer
@@ -127,6 +141,14 @@ def test_speech_is_neither_silent_nor_clipped(speak: Callable[..., Any]) -> None
     assert samples.dtype == np.float32
     assert 0.02 < float(np.sqrt(np.mean(samples**2))) < 0.5
     assert float(np.abs(samples).max()) <= 1.0
+
+
+def test_every_sentence_is_equally_loud_alone_and_within_a_long_text(coqui: CoquiTts) -> None:
+    meter = pyloudnorm.Meter(RATE)
+    alone = [answered(coqui, asked(text, SEED=[3]))["AUDIO"][0] for text in SENTENCES]
+    together = answered(coqui, asked(" ".join(SENTENCES), SEED=[3]))["AUDIO"][0]
+    found = [meter.integrated_loudness(samples) for samples in (*alone, together)]
+    assert found == pytest.approx([LOUDNESS_LUFS] * len(found), abs=0.3)
 
 
 @pytest.mark.parametrize("text", ["", "...", "♪ ♪ ♪", "¿?", "\n"])

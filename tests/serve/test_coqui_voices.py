@@ -120,6 +120,20 @@ def test_a_speed_the_voice_was_not_measured_at_is_refused_with_its_reach(tiny: W
     assert seconds(model, asked(speed=1.25)) < seconds(model, asked(speed=0.7))
 
 
+def test_pieces_of_a_long_text_join_without_a_step_and_keep_their_lengths(tiny: WeightSet) -> None:
+    model = model_of(tiny, split_characters="30")
+    held = model.open("tiny,")
+    (whole,) = model.infer([asked(f"{TEXT} {TEXT} {TEXT}", seed=4)], [set()])
+    parts = [model.infer([asked(seed=4 + at)], [set()])[0] for at in range(3)]
+    assert isinstance(whole, dict)
+    ends = np.cumsum([part["AUDIO"].shape[1] for part in parts if isinstance(part, dict)])
+    samples = whole["AUDIO"][0]
+    assert ends[-1] == len(samples)
+    for join in ends[:-1]:
+        assert np.abs(samples[join - 2 : join + 2]).max() < 0.02 * np.abs(samples).mean()
+    del held
+
+
 Lengths = Callable[[int], float]
 
 
