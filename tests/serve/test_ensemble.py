@@ -1,19 +1,20 @@
 """Ensembles: the graph runs row by row over any backends, and speech_to_speech is its three models in one call."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
+from tritonclient.utils import InferenceServerException
 
 from serve.ensemble import EnsembleBackend, with_ensembles
 from serve.errors import Code, ModelError
 from serve.graph import ENSEMBLE, EnsembleStep
 from serve.models.base import Array, Tensors
 from serve.protocol.dataplane import Backend, Ran
-from serve.protocol.streaming import answers_in_order
 from serve.repository import ModelSpec, TensorSpec
 
 NUMBER = TensorSpec("X", "FP32", (-1,))
@@ -205,50 +206,6 @@ def test_what_an_ensemble_can_do_is_what_its_models_can_do() -> None:
     assert told == [{"model": "one", "name": "adds 1"}, {"model": "ten", "name": "adds 10"}]
     assert asyncio.run(backend.asleep())
     assert not asyncio.run(chain()[0].asleep())
-
-
-async def numbered(count: int) -> Any:
-    for number in range(count):
-        yield number
-
-
-def test_a_stream_runs_requests_side_by_side_and_answers_them_in_order() -> None:
-    running: list[int] = []
-    most: list[int] = []
-
-    async def answer(number: int) -> int:
-        running.append(number)
-        most.append(len(running))
-        await asyncio.sleep(0.05 if number % 2 == 0 else 0.01)
-        running.remove(number)
-        return number
-
-    async def collect() -> list[int]:
-        return [each async for each in answers_in_order(numbered(9), answer, ahead=3)]
-
-    assert asyncio.run(collect()) == list(range(9))
-    assert max(most) == 3
-
-
-def test_a_stream_that_is_given_up_cancels_what_runs() -> None:
-    ended: list[int] = []
-
-    async def answer(number: int) -> int:
-        try:
-            await asyncio.sleep(STEP_S if number == 0 else 30)
-        finally:
-            ended.append(number)
-        return number
-
-    async def first() -> int:
-        stream = answers_in_order(numbered(9), answer, ahead=3)
-        got = await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
-        await asyncio.sleep(0)
-        return got
-
-    assert asyncio.run(first()) == 0
-    assert sorted(ended) == [0, 1, 2]
 
 
 Infer = Callable[..., dict[str, Array]]
