@@ -65,10 +65,16 @@ class RayBackend:
         return Ran(outcome.answer, outcome.queue_s, outcome.compute_s, outcome.batch, outcome.share)
 
     async def _call(self, method: Any, *arguments: Any) -> Any:
-        """The method's result. What Ray raises because a replica died or is overloaded becomes a ModelError."""
+        """The method's result. What Ray raises because a replica died or is overloaded becomes a ModelError. Cancelling
+        the call cancels it in the replica.
+        """
         name = self._spec.name
+        call = method.remote(*arguments)
         try:
-            return await method.remote(*arguments)
+            return await call
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
         except BackPressureError:
             raise exhausted(f"model '{name}' is overloaded; try again later") from None
         except (RayActorError, DeploymentUnavailableError) as error:

@@ -74,11 +74,13 @@ def check(ensemble: ModelSpec, models: Mapping[str, ModelSpec]) -> None:
             tensors[tensor] = output
     for index, step in enumerate(steps):
         _check_inputs(ensemble, step, named(steps, index), models[step.model], tensors)
+    made = producers(steps)
     for output in ensemble.outputs:
-        if output.name not in producers(steps):
+        if output.name not in made:
             raise GraphError(f"no step produces output {output.name}")
-        _agree(tensors[output.name], output, f"output {output.name}", steps[producers(steps)[output.name]].model)
-    needed(steps, set(producers(steps)))
+        where = f"{named(steps, made[output.name])}: tensor {output.name}"
+        _agree(tensors[output.name], output, where, f"the ensemble's output {output.name}")
+    needed(steps, set(made))
 
 
 def check_nesting(models: Mapping[str, ModelSpec]) -> None:

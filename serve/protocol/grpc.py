@@ -98,7 +98,13 @@ class GrpcService:
 
     @answered(pb.ModelReadyResponse)
     async def ModelReady(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
-        return pb.ModelReadyResponse(ready=await self._plane.model_ready(request.name, request.version))
+        """What is not there is not ready, as Triton has it."""
+        try:
+            return pb.ModelReadyResponse(ready=await self._plane.model_ready(request.name, request.version))
+        except ModelError as error:
+            if error.code != Code.NOT_FOUND:
+                raise
+            return pb.ModelReadyResponse(ready=False)
 
     @answered(pb.ServerMetadataResponse)
     async def ServerMetadata(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802

@@ -19,7 +19,7 @@ from serve.protocol.http import STATUS
 from tests.fixtures_model_plane import Plane
 from tests.serve.wire import BAD, recording, sentence
 
-MODELS = ["coqui_tts", "opus_mt", "vad", "whisper"]
+MODELS = ["coqui_tts", "opus_mt", "speech_to_speech", "vad", "whisper"]
 GREETING = {"TEXT": "¡Buenos días!", "SOURCE": "es", "TARGET": "en"}
 
 

@@ -19,7 +19,7 @@ from tests.fixtures_model_plane import Plane
 from tests.serve.wire import BAD, Call, floats, recording, sentence
 
 Tensor = Callable[[str, Any, str], triton.InferInput]
-MODELS = ["coqui_tts", "opus_mt", "vad", "whisper"]
+MODELS = ["coqui_tts", "opus_mt", "speech_to_speech", "vad", "whisper"]
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -175,7 +175,7 @@ def test_a_reason_stays_short_however_long_the_names_in_it(stub: Any) -> None:
 
 
 def test_unknown_models_are_not_found_by_every_question(triton_client: triton.InferenceServerClient) -> None:
-    for question in (triton_client.get_model_metadata, triton_client.get_model_config, triton_client.is_model_ready):
+    for question in (triton_client.get_model_metadata, triton_client.get_model_config):
         with pytest.raises(InferenceServerException, match="there is no model 'nope'") as caught:
             question("nope")
         assert caught.value.status() == "StatusCode.NOT_FOUND"
