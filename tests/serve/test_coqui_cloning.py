@@ -13,7 +13,6 @@ from serve.licences import admit
 from serve.models.base import Tensors
 from serve.models.coqui_tts import CoquiTts
 from serve.settings import ServeSettings
-from serve.weights import admit
 from serve.weights_errors import LicenceRefusedError
 from tests import tiny_voices
 
