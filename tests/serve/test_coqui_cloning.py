@@ -11,6 +11,7 @@ from serve.catalogue import load_catalogue
 from serve.errors import Code, ModelError
 from serve.licences import admit
 from serve.models.base import Tensors
+from serve.models.cloning import read_clips
 from serve.models.coqui_tts import CoquiTts
 from serve.settings import ServeSettings
 from serve.weights_errors import LicenceRefusedError
@@ -177,6 +178,13 @@ def test_speakers_of_a_voice_are_called_by_their_names(plain: CoquiTts, voice: s
     error = refused(plain, asked(f"{voice}/eve"))
     assert error.code == Code.NOT_FOUND
     assert error.message == "VOICE: there is no speaker 'eve'; speakers of this voice: ann, bob"
+
+
+def test_a_clip_is_analysed_once_however_often_it_is_sent(plain: CoquiTts) -> None:
+    first, again, other = (read_clips(asked("", clip(pitch)), 1)[0] for pitch in (110, 110, 120))
+    voice = plain.open("d_vector_vits,")
+    assert voice.timbre("", first) is voice.timbre("", again)
+    assert voice.timbre("", first) is not voice.timbre("", other)
 
 
 def with_nan() -> Samples:
