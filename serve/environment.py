@@ -12,6 +12,7 @@ ENVIRONMENT = {  # read by Ray and the libraries when they are imported
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",  # a stuck batch would hold up a graceful stop
     "RAY_DEDUP_LOGS": "0",
     "RAY_COLOR_PREFIX": "0",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # transformers heeds it too
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "PYANNOTE_METRICS_ENABLED": "false",
     "COQUI_TOS_AGREED": "0",

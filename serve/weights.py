@@ -166,7 +166,7 @@ def complete(entry: CatalogueEntry, root: Path, folder: Path, progress: Progress
             wrong = faults(folder)
             if not anew and not wrong:
                 return
-            if (folder / RECORD).exists() and wrong:
+            if not anew and (folder / RECORD).exists():
                 log.warning("%s is damaged (%s); making it anew", entry.name, "; ".join(wrong))
             make(entry, root, folder, progress)
 

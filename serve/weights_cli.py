@@ -7,11 +7,13 @@ command line that cannot be meant.
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 from pydantic import ValidationError
 
+from serve.environment import prepare_environment
 from serve.settings import ServeSettings
 from serve.sources import Progress
 from serve.weights import in_place
@@ -184,6 +186,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, ServeSettings], int]] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command and exits with its status; a failure is one line on standard error."""
     options = parse(arguments)
+    prepare_environment()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         sys.exit(COMMANDS[options.command](options, ServeSettings()))
@@ -192,6 +195,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValidationError as error:
         wrong = "; ".join(f"OCTAVIA_{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors())
         sys.exit(f"octavia: the settings are not valid: {wrong}")
+    except BrokenPipeError:  # of `octavia models list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         tell("\noctavia: stopped; files that have arrived are kept")
         sys.exit(130)

@@ -25,6 +25,7 @@ class Found:
 
     kind: "set" as the catalogue has it; "older", made from a recipe the catalogue no longer has; "unknown" to the
     catalogue; "imported" voice; "unfinished" download, or one that is "fetching" just now.
+    entry: of that name; for what is unfinished only where it will be gone on with. bytes: what removing it frees.
     """
 
     name: str
@@ -51,14 +52,14 @@ def sets(root: Path, catalogue: Catalogue) -> Iterator[Found]:
         name = str((read_record(folder) or {}).get("name", match["name"]))
         entry = catalogue.by_name.get(name)
         kind: Kind = "unknown" if entry is None else "set" if folder_name(entry) == folder.name else "older"
-        yield Found(name, folder, kind, entry, bytes_of(folder))
+        yield Found(name, folder, kind, entry, own_bytes(folder))
 
 
 def imported(root: Path, catalogue: Catalogue) -> Iterator[Found]:
     """Voices imported on this machine."""
     for folder in (root / IMPORTED).iterdir() if (root / IMPORTED).is_dir() else ():
         if folder.is_dir() or folder.is_symlink():
-            yield Found(folder.name, folder, "imported", catalogue.by_name.get(folder.name), bytes_of(folder))
+            yield Found(folder.name, folder, "imported", catalogue.by_name.get(folder.name), own_bytes(folder))
 
 
 def unfinished(root: Path, catalogue: Catalogue) -> Iterator[Found]:
@@ -68,7 +69,14 @@ def unfinished(root: Path, catalogue: Catalogue) -> Iterator[Found]:
         match = FOLDER.fullmatch(folder.name)
         name = (match["name"] if match else folder.name).removeprefix("removed-")
         kind: Kind = "fetching" if locked(root / ".locks" / f"{folder.name}.lock") else "unfinished"
-        yield Found(name, folder, kind, catalogue.by_name.get(name), bytes_of(folder))
+        entry = catalogue.by_name.get(name)
+        goes_on = entry is not None and folder_name(entry) == folder.name
+        yield Found(name, folder, kind, entry if goes_on else None, own_bytes(folder))
+
+
+def own_bytes(folder: Path) -> int:
+    """What removing the folder frees: nothing where it is a link."""
+    return 0 if folder.is_symlink() else bytes_of(folder)
 
 
 def locked(path: Path) -> bool:

@@ -41,7 +41,7 @@ def check(found: Found) -> Checked:
     if found.kind == "fetching":
         return Checked(found.name, place, (), "is being fetched just now")
     if found.kind == "unfinished":
-        advice = f"octavia models pull {found.name} finishes it" if found.entry else "nothing will finish it"
+        advice = f"octavia models pull {found.name} finishes it" if found.entry else "nothing goes on with it"
         return Checked(found.name, place, ("unfinished",), f"{advice}; octavia models remove --unfinished discards it")
     if found.kind == "imported":
         if not (found.folder / RECORD).exists():

@@ -111,6 +111,9 @@ def download(url: str, dest: Path, *, what: str, progress: Progress, attempts: i
                 last = error
                 if error.response.status_code not in RETRIED:
                     break
+            except httpx.TooManyRedirects as error:
+                last = error
+                break
             except httpx.TransportError as error:
                 last = error
             else:

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 60.0
 SLOW_BYTES_PER_S = 1000
 SLOW_WINDOW_S = 60.0
@@ -26,7 +27,7 @@ def asked_wait_s(retry_after: str | None) -> float:
 
 def pause(number: int, retry_after: str | None = None) -> None:
     """Waits before attempt `number` + 1: twice as long each time, with jitter, and never shorter than asked for."""
-    own = min(8.0, 0.25 * 2**number) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+    own = min(32 * FIRST_WAIT_S, FIRST_WAIT_S * 2**number) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
     time.sleep(max(own, asked_wait_s(retry_after)))
 
 

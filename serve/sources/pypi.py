@@ -1,5 +1,7 @@
 """pypi:NAME==VERSION — files inside a wheel of the package index, through the user's own pip configuration."""
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -19,11 +21,20 @@ def download_wheel(requirement: str, folder: Path, entry: CatalogueEntry) -> Pat
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
     command += ["--disable-pip-version-check", "--quiet", "--dest", str(folder), requirement]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(  # on the disk of the weights, which is known to have room
+            command,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            env=os.environ | {"TMPDIR": str(folder)},
+        )
     except subprocess.TimeoutExpired as error:
         raise FetchError(
             f"{entry.name}: the package index took over {TIMEOUT_S} s for {requirement}; try again"
         ) from error
+    if os.strerror(errno.ENOSPC) in done.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
@@ -35,30 +46,36 @@ def download_wheel(requirement: str, folder: Path, entry: CatalogueEntry) -> Pat
     return wheels[0]
 
 
+def unpack(wheel: Path, folder: Path, entry: CatalogueEntry) -> list[Path]:
+    """Writes the wheel's wanted files flat into folder: no member's own path is ever used."""
+    files = []
+    with zipfile.ZipFile(wheel) as archive:
+        for member in archive.infolist():
+            path = PurePosixPath(member.filename)
+            if member.is_dir() or path.suffix in METADATA or path.parts[0].endswith(METADATA[0]):
+                continue
+            if wanted(path.name, entry.files):
+                target = folder / path.name
+                with archive.open(member) as source, target.open("wb") as out:
+                    shutil.copyfileobj(source, out, 1 << 20)
+                files.append(target)
+    return files
+
+
 def fetch(rest: str, folder: Path, entry: CatalogueEntry, progress: Progress) -> Fetched:
     """Downloads one wheel, verifies it and takes the wanted files out of it."""
     progress(f"downloading {rest}", 0, None)
     wheels = folder / f".wheel-{rest.replace('==', '-')}"
     shutil.rmtree(wheels, ignore_errors=True)
     wheels.mkdir()
-    wheel = download_wheel(rest, wheels, entry)
-    if wheel.name in entry.sha256:
-        verify(wheel, entry.sha256[wheel.name], entry.name)
-    hashes = {wheel.name: sha256_of(wheel)}
-    files = []
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            for member in archive.infolist():
-                path = PurePosixPath(member.filename)
-                if member.is_dir() or path.suffix in METADATA or path.parts[0].endswith(METADATA[0]):
-                    continue
-                if wanted(path.name, entry.files):
-                    target = folder / path.name
-                    with archive.open(member) as source, target.open("wb") as out:
-                        shutil.copyfileobj(source, out, 1 << 20)
-                    files.append(target)
+        wheel = download_wheel(rest, wheels, entry)
+        if wheel.name in entry.sha256:
+            verify(wheel, entry.sha256[wheel.name], entry.name)
+        hashes = {wheel.name: sha256_of(wheel)}
+        files = unpack(wheel, folder, entry)
     except zipfile.BadZipFile as error:
-        raise VerificationError(f"{entry.name}: {wheel.name} is not an intact wheel; try again") from error
+        raise VerificationError(f"{entry.name}: the wheel of {rest} is not intact; try again") from error
     finally:
         shutil.rmtree(wheels, ignore_errors=True)
     if not files:

@@ -12,13 +12,14 @@ import pytest
 from serve import sources
 from serve.catalogue import CatalogueEntry
 from serve.settings import get_settings
-from serve.sources import coqui, hub, pypi
+from serve.sources import coqui, hub, pace, pypi
+from serve.sources import download as downloads
 from serve.sources.common import silent
 from serve.sources.download import download
 from serve.weights_errors import FetchError, VerificationError
-from tests.standins.hub import COMMIT, File, Hub
+from tests.standins.hub import COMMIT, GOOD_TOKEN, File, Hub
 
-BIG = random.Random(0).randbytes(24_000_000)  # over twice the 10 MiB that huggingface_hub writes at once
+BIG = random.Random(0).randbytes(11_500_000)  # over the 10 MiB that huggingface_hub writes at once
 
 
 @pytest.fixture
@@ -27,6 +28,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.setenv("OCTAVIA_COQUI_MIRROR", server.url)
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        monkeypatch.setattr(pace, "FIRST_WAIT_S", 0.01)
         get_settings.cache_clear()
         yield server
     get_settings.cache_clear()
@@ -87,13 +90,110 @@ def test_a_repository_cannot_write_outside_its_folder(stand_in: Hub, tmp_path: P
 
 
 def test_a_cut_hub_download_goes_on_where_it_stopped(stand_in: Hub, tmp_path: Path) -> None:
-    stand_in.repos["o/r"] = {"model.bin": File(BIG, lfs=True, cuts=[15_000_000])}
+    stand_in.repos["o/r"] = {"model.bin": File(BIG, lfs=True, cuts=[11_000_000])}
     fetched = sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
     assert fetched.files[0].read_bytes() == BIG
     first, *rest = stand_in.ranges("model.bin")
     assert first is None
     assert rest
     assert all(value and value != "bytes=0-" for value in rest)
+
+
+def test_a_hub_whose_content_server_ignores_ranges_sends_the_file_again(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.repos["o/r"] = {"model.bin": File(BIG, lfs=True, cuts=[11_000_000], ranges=False)}
+    fetched = sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
+    assert fetched.files[0].read_bytes() == BIG
+
+
+def test_a_hub_file_that_changes_under_the_download_is_refused_and_right_the_next_time(
+    stand_in: Hub, tmp_path: Path
+) -> None:
+    file = stand_in.repos["o/r"] = {"model.bin": File(BIG, lfs=True, cuts=[11_000_000], changes=[BIG[::-1]])}
+    with pytest.raises(VerificationError, match="not what the hub declares; it was removed, try again"):
+        sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
+    assert not (tmp_path / "model.bin").exists()
+    fetched = sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
+    assert fetched.files[0].read_bytes() == file["model.bin"].content == BIG[::-1]
+
+
+def test_a_renamed_repository_is_found_under_its_new_name(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.renamed["old/r"] = "new/r"
+    stand_in.repos["new/r"] = {"model.bin": File(b"m" * 99, lfs=True), "config.json": File(b"{}")}
+    fetched = sources.fetch("hf:old/r@main", tmp_path, entry("hf:old/r@main"), silent)
+    assert {path.name: path.read_bytes() for path in fetched.files} == {"model.bin": b"m" * 99, "config.json": b"{}"}
+
+
+def test_the_hub_is_told_the_token_and_the_host_it_redirects_to_is_not(
+    stand_in: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", GOOD_TOKEN)
+    stand_in.repos["o/r"] = {"model.bin": File(b"m" * 999, lfs=True, gated=True)}
+    sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
+    told = {(seen.host, seen.headers.get("authorization")) for seen in stand_in.seen}
+    assert told == {("127.0.0.1", f"Bearer {GOOD_TOKEN}"), ("localhost", None)}
+
+
+@pytest.mark.parametrize("token", [None, "hf_of_somebody_else"])
+def test_a_gated_model_is_asked_for_once_and_said_to_be_gated(
+    stand_in: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    stand_in.repos["o/r"] = {"model.bin": File(b"m" * 999, lfs=True, gated=True)}
+    with pytest.raises(FetchError, match="thing: o/r@main is gated: accept its terms on the hub and set HF_TOKEN"):
+        sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
+    assert stand_in.count("HEAD", "model.bin") == 1
+    assert not (tmp_path / "model.bin").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "complaint"),
+    [
+        (403, 1, r"was refused by http://127.0.0.1:\d+ \(403\): check that HF_TOKEN is valid"),
+        (429, 4, r"was put off by http://127.0.0.1:\d+ \(429, too many requests\): try again later"),
+        (500, 4, r"could not be fetched from http://127.0.0.1:\d+ \(answered 500\): check the network"),
+    ],
+)
+def test_a_hub_that_goes_on_refusing_is_asked_so_often_and_its_answer_told(
+    stand_in: Hub, tmp_path: Path, status: int, asked: int, complaint: str
+) -> None:
+    stand_in.repos["o/r"] = {"model.bin": File(b"m")}
+    stand_in.status = [status] * 9
+    with pytest.raises(FetchError, match=complaint):
+        sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
+    assert len(stand_in.requests) == asked
+
+
+def test_a_hub_that_is_down_for_a_moment_is_asked_again_when_it_said(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.repos["o/r"] = {"model.bin": File(b"m" * 999, lfs=True)}
+    stand_in.status, stand_in.retry_after = [503, 429], "1"
+    fetched = sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), silent)
+    assert fetched.files[0].read_bytes() == b"m" * 999
+    first, second, third = [seen.at for seen in stand_in.seen if seen.path.startswith("/api/")]
+    assert second - first >= 1.0
+    assert third - second >= 1.0
+
+
+def test_the_progress_of_a_hub_download_rises_to_the_size_of_all_files(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.repos["o/r"] = {"a.bin": File(BIG, lfs=True), "b.json": File(b"{}")}
+    seen: list[tuple[int, int | None]] = []
+    sources.fetch("hf:o/r@main", tmp_path, entry("hf:o/r@main"), lambda _what, done, total: seen.append((done, total)))
+    assert {total for _, total in seen} == {len(BIG) + 2}
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert any(0 < done < len(BIG) for done, _ in seen)
+    assert seen[-1][0] == len(BIG) + 2
+
+
+def test_a_hub_says_the_size_and_whether_its_branch_has_moved_and_a_pinned_commit_never_does(stand_in: Hub) -> None:
+    stand_in.repos["o/r"] = {"model.bin": File(b"m" * 999, lfs=True), "README.md": File(b"#")}
+    thing = entry("hf:o/r@main", files="*.bin")
+    assert sources.size("hf:o/r@main", thing) == 999
+    assert sources.moved("hf:o/r@main", COMMIT, thing) is None
+    stand_in.commit = "d" * 40
+    assert sources.moved("hf:o/r@main", COMMIT, thing) == "d" * 40
+    asked = len(stand_in.requests)
+    assert sources.moved(f"hf:o/r@{COMMIT}", COMMIT, thing) is None
+    assert len(stand_in.requests) == asked
 
 
 @pytest.mark.parametrize("lfs", [True, False])
@@ -147,11 +247,11 @@ def test_a_hub_answers_or_does_not(stand_in: Hub, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_download_cut_twice_arrives_whole_by_ranges(stand_in: Hub, tmp_path: Path) -> None:
-    stand_in.files["/f.bin"] = File(BIG, cuts=[3_000_000, 5_000_000])
+    stand_in.files["/f.bin"] = File(BIG[:900_000], cuts=[300_000, 500_000])
     seen: list[int] = []
     download(f"{stand_in.url}/f.bin", tmp_path / "f", what="f", progress=lambda _what, done, _total: seen.append(done))
-    assert (tmp_path / "f").read_bytes() == BIG
-    assert stand_in.ranges("f.bin") == [None, "bytes=3000000-", "bytes=8000000-"]
+    assert (tmp_path / "f").read_bytes() == BIG[:900_000]
+    assert stand_in.ranges("f.bin") == [None, "bytes=300000-", "bytes=800000-"]
     assert seen == sorted(seen)
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
@@ -175,6 +275,66 @@ def test_a_file_that_changed_in_between_is_fetched_from_its_beginning(stand_in: 
     assert (tmp_path / "f").read_bytes() == b"new" * 1200
 
 
+def test_a_file_that_changes_under_the_download_is_fetched_from_its_beginning(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.files["/f.bin"] = File(b"old" * 1000, cuts=[1500], changes=[b"new" * 1000])
+    download(f"{stand_in.url}/f.bin", tmp_path / "f", what="f", progress=silent)
+    assert (tmp_path / "f").read_bytes() == b"new" * 1000
+
+
+def test_a_server_that_ignores_ranges_sends_everything_again(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.files["/f.bin"] = File(BIG[:9000], cuts=[4000], ranges=False)
+    download(f"{stand_in.url}/f.bin", tmp_path / "f", what="f", progress=silent)
+    assert (tmp_path / "f").read_bytes() == BIG[:9000]
+
+
+def test_redirects_are_followed_relative_and_to_another_host_but_not_in_a_circle(stand_in: Hub, tmp_path: Path) -> None:
+    stand_in.files["/far/f.bin"] = File(b"x" * 99)
+    stand_in.redirects |= {"/a": "b", "/b": f"{stand_in.cdn}/far/f.bin", "/round": "/round"}
+    download(f"{stand_in.url}/a", tmp_path / "f", what="f", progress=silent)
+    assert (tmp_path / "f").read_bytes() == b"x" * 99
+    assert [seen.host for seen in stand_in.seen] == ["127.0.0.1", "127.0.0.1", "localhost"]
+    with pytest.raises(FetchError, match="redirect"):
+        download(f"{stand_in.url}/round", tmp_path / "g", what="g", progress=silent)
+
+
+def test_a_server_that_falls_silent_is_left_and_asked_for_the_rest(
+    stand_in: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
+    stand_in.files["/f.bin"] = File(BIG[:9000], stalls=[4000])
+    download(f"{stand_in.url}/f.bin", tmp_path / "f", what="f", progress=silent)
+    assert (tmp_path / "f").read_bytes() == BIG[:9000]
+    assert stand_in.ranges("f.bin") == [None, "bytes=4000-"]
+
+
+def test_a_server_that_sends_so_slowly_that_it_would_never_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    slow, fast = pace.Pace(), pace.Pace()
+    for _ in range(59):
+        now[0] += 1.0
+        assert not slow.too_slow(10)
+        assert not fast.too_slow(10_000)
+    now[0] += 1.0
+    assert slow.too_slow(10)
+    assert not fast.too_slow(10_000)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, 0.0),
+        ("7", 7.0),
+        ("86400", 60.0),
+        ("soon", 0.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 60.0),
+    ],
+)
+def test_a_server_may_ask_for_a_minute_of_patience(header: str | None, seconds: float) -> None:
+    assert pace.asked_wait_s(header) == seconds
+
+
 def test_a_file_that_is_already_whole_is_only_renamed(stand_in: Hub, tmp_path: Path) -> None:
     file = stand_in.files["/f.bin"] = File(b"x" * 100)
     (tmp_path / "f.partial").write_bytes(file.content)
@@ -184,9 +344,10 @@ def test_a_file_that_is_already_whole_is_only_renamed(stand_in: Hub, tmp_path: P
 
 
 def test_a_busy_server_is_asked_again_and_a_refusal_is_not(stand_in: Hub, tmp_path: Path) -> None:
-    stand_in.files["/busy"] = File(b"ok", status=[503, 429])
+    stand_in.files["/busy"] = File(b"ok", status=[503, 429], retry_after="1")
     download(f"{stand_in.url}/busy", tmp_path / "busy", what="busy", progress=silent)
-    assert stand_in.count("GET", "busy") == 3
+    first, second, third = [seen.at for seen in stand_in.seen]
+    assert min(second - first, third - second) >= 1.0
     with pytest.raises(FetchError, match="answered 404"):
         download(f"{stand_in.url}/absent", tmp_path / "absent", what="absent", progress=silent)
     assert stand_in.count("GET", "absent") == 1
@@ -241,41 +402,55 @@ def test_a_voice_coqui_does_not_offer_is_said_so(name: str) -> None:
 # ---- pypi:
 
 
-def test_files_are_taken_out_of_a_wheel_without_installing_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    index = tmp_path / "index"
-    index.mkdir()
+WHEEL = "octavia_test_data-1.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def index(stand_in: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A package index with one wheel, which pip is told to use and nothing else."""
     info = "octavia_test_data-1.0.dist-info"
-    wheel = index / "octavia_test_data-1.0-py3-none-any.whl"
-    wheel.write_bytes(
-        zipped(
-            {
-                "octavia_test_data/__init__.py": b"raise SystemExit",
-                "octavia_test_data/data/model.bin": b"weights",
-                "octavia_test_data/data/notes.txt": b"no",
-                f"{info}/METADATA": b"Metadata-Version: 2.1\nName: octavia-test-data\nVersion: 1.0\n",
-                f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-                f"{info}/RECORD": b"",
-            }
-        )
+    wheel = zipped(
+        {
+            "octavia_test_data/__init__.py": b"raise SystemExit",
+            "octavia_test_data/data/model.bin": b"weights",
+            "octavia_test_data/data/notes.txt": b"no",
+            f"{info}/METADATA": b"Metadata-Version: 2.1\nName: octavia-test-data\nVersion: 1.0\n",
+            f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/RECORD": b"",
+        }
     )
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
-    folder = tmp_path / "download"
-    folder.mkdir()
+    file = stand_in.files[f"/packages/{WHEEL}"] = File(wheel)
+    page = f'<a href="{stand_in.cdn}/packages/{WHEEL}#sha256={file.sha256}">{WHEEL}</a>'
+    stand_in.files["/simple/octavia-test-data/"] = File(page.encode(), type="text/html")
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_INDEX_URL", f"{stand_in.url}/simple")
+    return stand_in
+
+
+def test_files_are_taken_out_of_a_wheel_of_the_index_without_installing_it(index: Hub, tmp_path: Path) -> None:
     wanted = entry("pypi:octavia-test-data==1.0", files="*.bin")
-    fetched = sources.fetch("pypi:octavia-test-data==1.0", folder, wanted, silent)
+    fetched = sources.fetch("pypi:octavia-test-data==1.0", tmp_path, wanted, silent)
     assert [(path.name, path.read_bytes()) for path in fetched.files] == [("model.bin", b"weights")]
-    assert list(folder.iterdir()) == list(fetched.files)
+    assert list(tmp_path.iterdir()) == list(fetched.files)
 
-    spoiled = entry("pypi:octavia-test-data==1.0", sha256={wheel.name: "1" * 64})
+
+def test_a_wheel_with_another_hash_than_the_catalogues_or_the_indexs_is_refused(index: Hub, tmp_path: Path) -> None:
+    spoiled = entry("pypi:octavia-test-data==1.0", sha256={WHEEL: "1" * 64})
     with pytest.raises(VerificationError, match="expected 1111"):
-        sources.fetch("pypi:octavia-test-data==1.0", folder, spoiled, silent)
+        sources.fetch("pypi:octavia-test-data==1.0", tmp_path, spoiled, silent)
+    index.files[f"/packages/{WHEEL}"].sent = zipped({"octavia_test_data/data/model.bin": b"evil"})
+    with pytest.raises(FetchError, match=r"pip could not download octavia-test-data==1\.0.*[Hh]ash"):
+        sources.fetch("pypi:octavia-test-data==1.0", tmp_path, entry("pypi:octavia-test-data==1.0"), silent)
+    assert list(tmp_path.iterdir()) == []
 
-    with pytest.raises(FetchError, match=r"none of the files \*\.pth"):
-        pypi.fetch("octavia-test-data==1.0", folder, entry("pypi:octavia-test-data==1.0", files="*.pth"), silent)
 
+def test_a_version_the_index_does_not_have_is_said_so(index: Hub, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match=r"pip could not download octavia-test-data==2\.0"):
-        pypi.fetch("octavia-test-data==2.0", folder, entry("pypi:octavia-test-data==2.0"), silent)
+        pypi.fetch("octavia-test-data==2.0", tmp_path, entry("pypi:octavia-test-data==2.0"), silent)
 
 
 # ---- file:
