@@ -84,8 +84,8 @@ def choose(files: list[RepoSibling], patterns: tuple[str, ...]) -> list[RepoSibl
 
 
 def inside(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a pattern names a file in a folder of the repository, folder by folder. VerificationError when it does and
-    the file would lie outside the folder it is fetched into.
+    """Whether a pattern names a file in a folder of the repository, folder by folder. VerificationError when it does,
+    and the file would lie outside the folder it is fetched into.
     """
     parts = name.split("/")
     for pattern in patterns:

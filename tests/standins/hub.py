@@ -48,6 +48,7 @@ class Hub:
     def __init__(self) -> None:
         self.repos: dict[str, dict[str, File]] = {}
         self.files: dict[str, File] = {}
+        self.gated: set[str] = set()  # repositories whose files want a token
         self.requests: list[tuple[str, str, str | None]] = []  # method, path, Range
         self.delay_s = 0.0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -130,6 +131,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             file = hub.repos.get(name, {}).get(path)
             if file is None:
                 self._error(404, "EntryNotFound")
+                return
+            if name in hub.gated and not self.headers.get("Authorization"):
+                self._error(401, "GatedRepo")
                 return
             extra = {"X-Repo-Commit": COMMIT}
             if file.lfs:
