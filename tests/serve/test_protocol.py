@@ -38,9 +38,25 @@ def test_server_and_models_are_live_and_ready(triton_client: triton.InferenceSer
 
 def test_the_repository_index_names_every_model_as_ready(triton_client: triton.InferenceServerClient) -> None:
     index = triton_client.get_model_repository_index(as_json=True)["models"]
-    assert sorted(index, key=lambda model: model["name"]) == [
+    served = [model for model in index if model["state"] == "READY"]
+    assert sorted(served, key=lambda model: model["name"]) == [
         {"name": model, "version": "1", "state": "READY"} for model in MODELS
     ]
+
+
+def test_models_without_weights_are_in_the_index_with_the_reason_and_nowhere_else(
+    triton_client: triton.InferenceServerClient,
+) -> None:
+    index = triton_client.get_model_repository_index(as_json=True)["models"]
+    missing = {model["name"]: model["reason"] for model in index if model["state"] == "UNAVAILABLE"}
+    assert {name: reason.split(" to ")[0] for name, reason in missing.items()} == {
+        "align": "no weights configured: set OCTAVIA_ALIGN",
+        "diarize": "no weights configured: set OCTAVIA_DIARIZE",
+    }
+    with pytest.raises(InferenceServerException, match="'align' is not served: no weights configured") as refused:
+        triton_client.get_model_metadata("align")
+    assert refused.value.status() == "StatusCode.NOT_FOUND"
+    assert triton_client.is_server_ready()
 
 
 def test_metadata_is_that_of_the_configuration(triton_client: triton.InferenceServerClient) -> None:

@@ -67,6 +67,7 @@ class Hub:
     def __init__(self) -> None:
         self.repos: dict[str, dict[str, File]] = {}
         self.files: dict[str, File] = {}
+        self.gated: set[str] = set()  # repositories whose files want a token
         self.requests: list[tuple[str, str, str | None]] = []  # method, path, Range
         self.seen: list[Seen] = []
         self.commit = COMMIT  # what "main" means
@@ -174,7 +175,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self._error(404, "EntryNotFound")
                 return
             token = self.headers.get("Authorization")
-            if file.gated and token != f"Bearer {GOOD_TOKEN}":
+            if (file.gated or name in hub.gated) and token != f"Bearer {GOOD_TOKEN}":
                 self._error(403 if token else 401, "GatedRepo")
                 return
             extra = {"X-Repo-Commit": hub.commit}
