@@ -51,7 +51,7 @@ def limits_of(spec: ModelSpec) -> Limits:
         return Limits(1, slots=concurrent, max_queued=spec.max_queue_size, default_wait_s=spec.queue_timeout_s)
     return Limits(
         max_size=_batch_limit(spec),
-        preferred=spec.preferred_batch_size or 1,
+        preferred=int(spec.parameters.get("preferred_batch_tokens", spec.preferred_batch_size)) or 1,
         max_delay_s=spec.max_queue_delay_s,
         slots=concurrent,
         max_queued=spec.max_queue_size,

@@ -1,7 +1,10 @@
 """Translation: equal to transformers on the same weights, n-best in order, and clear words for what cannot be done."""
 
+import gc
 import tomllib
+import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,10 @@ import torch
 from transformers import MarianMTModel, MarianTokenizer
 
 from serve.errors import Code, ModelError
-from serve.models.base import Tensors
-from serve.models.opus_mt import Hypothesis, OpusMt, looping, translatable
+from serve.models.base import Laned, Multiplexed, Tensors, WeightSet
+from serve.models.marian import Marian, Search, batches_of
+from serve.models.opus_mt import OpusMt
+from serve.models.translation_guards import loops
 
 CHECKOUT = Path(__file__).parents[2]
 PHRASES = tomllib.loads((CHECKOUT / "scripts" / "starter_phrases.toml").read_text(encoding="utf-8"))
@@ -144,7 +149,7 @@ def test_requests_of_different_pairs_share_a_batch_and_a_bad_one_harms_none(opus
         (asked(["a b"], "en", "es", 9), "NUM_HYPOTHESES: expected 1 to 8, got 9"),
         (asked(["a b"], "", "es"), "SOURCE row 0: expected a language code"),
         (asked(["a b"], "en", ""), "TARGET row 0: expected a language code"),
-        (asked(["word " * 1000], "en", "es"), r"TEXT row 0: \d+ tokens, starter-opus-mt-en-es takes at most"),
+        (asked(["word " * 1000], "en", "es"), r"TEXT row 0: \d+ tokens .*; starter-opus-mt-en-es takes"),
         ({**asked(["a", "b"], "en", "es"), "NUM_HYPOTHESES": np.array([[1], [2]], np.int32)}, r"not \[1, 2\]"),
     ],
 )
@@ -163,30 +168,169 @@ def test_nothing_loaded_translates_nothing_and_says_so() -> None:
     assert refused.message.endswith("loaded pairs: none")
 
 
+def answered(opus: OpusMt, *requests: Tensors) -> list[Tensors]:
+    answers = opus.infer(requests, [set()] * len(requests))
+    assert all(isinstance(answer, dict) for answer in answers), answers
+    return [answer for answer in answers if isinstance(answer, dict)]
+
+
+def first(answer: Tensors) -> list[str]:
+    return [row[0].decode() for row in answer["TRANSLATIONS"]]
+
+
+def test_a_text_already_in_the_target_language_is_passed_through(opus: OpusMt) -> None:
+    (answer,) = answered(opus, asked(["Buenos días.", ""], "es", "es-MX", 2))
+    assert first(answer) == ["Buenos días.", ""]
+    assert answer["SCORES"].tolist() == [[0.0, -np.inf]] * 2
+
+
+def test_a_pivots_scores_count_both_legs(opus: OpusMt) -> None:
+    texts = sentences("es")[:3]
+    (there,) = answered(opus, asked(texts, "es", "en"))
+    (onward,) = answered(opus, asked(first(there), "en", "de", 3))
+    (pivoted,) = answered(opus, asked(texts, "es", "de", 3))
+    np.testing.assert_allclose(pivoted["SCORES"], there["SCORES"] + onward["SCORES"], atol=1e-3)
+
+
+def test_newlines_stay_and_lines_are_translated_one_by_one(opus: OpusMt) -> None:
+    morning, night = first(answered(opus, asked(["Good morning.", "Good night."], "en", "es"))[0])
+    (answer,) = answered(opus, asked(["Good morning.\n\n 7 \r\nGood night.\n"], "en", "es"))
+    assert first(answer) == [f"{morning}\n\n 7 \r\n{night}\n"]
+
+
+def test_a_long_text_is_translated_sentence_by_sentence(opus: OpusMt) -> None:
+    story = [row[0] for row in PHRASES["story"]]
+    told = first(answered(opus, asked(story, "en", "es"))[0])
+    (answer,) = answered(opus, asked([" ".join(story * 8)], "en", "es"))
+    assert first(answer) == [" ".join(told * 8)]
+
+
+def test_a_translation_that_loops_is_searched_for_again_and_none_is_given_that_loops(opus: OpusMt) -> None:
+    source = "Zq xv kj wq zx vk jq wx."
+    (answer,) = answered(opus, asked([source] * 2, "en", "es", 4))
+    given = [text.decode() for text in answer["TRANSLATIONS"][0] if text]
+    assert given
+    assert not any(loops(source, text) for text in given)
+
+
+def test_every_key_opens_and_together_they_are_all_weights(starter_weights: Callable[[str], Any]) -> None:
+    model = OpusMt({}, starter_weights("opus_mt"))
+    keys = model.keys()
+    assert sorted(keys) == ["en,de", "en,es", "es,en"]
+    opened = [model.open(key) for key in keys]
+    assert {leg.name for route in opened for leg in route.legs} == {w.name for w in starter_weights("opus_mt")}
+    assert isinstance(model, Multiplexed)
+    assert isinstance(model, Laned)
+
+
+def test_routes_share_models_which_go_with_the_last_that_needs_them(starter_weights: Callable[[str], Any]) -> None:
+    model = OpusMt({}, starter_weights("opus_mt"))
+    pivot, direct = model.open("es-MX,de-AT"), model.open("en,de")
+    assert pivot.legs[1] is direct.legs[0]
+    assert model.open("en,en").legs == ()
+    there, onward = (weakref.ref(leg) for leg in pivot.legs)
+    del pivot
+    gc.collect()
+    assert there() is None
+    assert onward() is direct.legs[0]
+
+
+def test_callers_that_open_at_the_same_time_load_once(
+    starter_weights: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    class Counted(Marian):
+        def __init__(self, weights: WeightSet, search: Search) -> None:
+            made.append(weights.name)
+            super().__init__(weights, search)
+
+    monkeypatch.setattr("serve.models.opus_mt.Marian", Counted)
+    model = OpusMt({}, starter_weights("opus_mt"))
+    with ThreadPoolExecutor(6) as pool:
+        routes = list(pool.map(model.open, ["en,es", "es,de", "es,en"] * 2))
+    assert sorted(made) == sorted(w.name for w in starter_weights("opus_mt"))
+    assert len({id(leg) for route in routes for leg in route.legs}) == 3
+
+
+def test_threads_that_translate_at_the_same_time_get_what_each_gets_alone(opus: OpusMt) -> None:
+    jobs = [("en", "es"), ("es", "en"), ("en", "de"), ("es", "de")] * 3
+    requests = [asked(sentences(source)[:8], source, target) for source, target in jobs]
+    alone = [first(answered(opus, request)[0]) for request in requests[:4]] * 3
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda request: first(answered(opus, request)[0]), requests)) == alone
+
+
+def test_two_threads_translate_as_one_does(opus: OpusMt, starter_weights: Callable[[str], Any]) -> None:
+    wide = OpusMt({"threads": "2", "max_batch_tokens": "100"}, starter_weights("opus_mt"))
+    request = asked(sentences("en"), "en", "es", 2)
+    one, two = answered(opus, request)[0], answered(wide, request)[0]
+    np.testing.assert_array_equal(one["TRANSLATIONS"], two["TRANSLATIONS"])
+    np.testing.assert_allclose(one["SCORES"], two["SCORES"], atol=1e-3)
+
+
 @pytest.mark.parametrize(
-    ("text", "loop"),
+    ("key", "code", "reason"),
     [
-        ("No lo sé, no lo sé.", False),
-        ("y por eso, y por eso, y por eso, y por eso, y por eso", True),
-        ("la casa la casa la casa la casa la casa", True),
-        ("palabra " * 60, True),
-        ("Y el señor John Dashwood tuvo entonces tiempo para considerar.", False),
+        ("fr,es", Code.NOT_FOUND, "leads from 'fr' to 'es'"),
+        (",es", Code.INVALID_ARGUMENT, "SOURCE row 0"),
+        ("en", Code.INVALID_ARGUMENT, "TARGET row 0"),
     ],
 )
-def test_a_translation_that_repeats_itself_is_noticed(text: str, loop: bool) -> None:
-    assert looping(text, 10) is loop
+def test_a_key_that_leads_nowhere_is_refused(opus: OpusMt, key: str, code: Code, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason) as refused:
+        opus.open(key)
+    assert refused.value.code == code
 
 
-def test_two_letters_or_digits_are_text() -> None:
-    assert [translatable(text) for text in ("ok", "A1", "A", "-7-", "", "¿?")] == [
-        True,
-        True,
-        False,
-        False,
-        False,
-        False,
-    ]
+def test_a_lane_is_a_pair_and_a_number_of_hypotheses(opus: OpusMt) -> None:
+    base = opus.lane(asked(["One."], "en", "es"))
+    assert opus.lane(asked(["Two."], "en-GB", "es_MX", 1)) == base
+    assert len({base, opus.lane(asked(["One."], "en", "de")), opus.lane(asked(["One."], "en", "es", 2))}) == 3
+    with pytest.raises(ModelError, match="not valid UTF-8"):
+        opus.lane({**asked(["x"], "en", "es"), "TEXT": np.array([[b"\xc3("]], np.object_)})
 
 
-def test_a_hypothesis_is_text_and_score() -> None:
-    assert Hypothesis("a", -0.5) == Hypothesis("a", -0.5)
+def test_a_requests_size_grows_with_its_text_and_is_about_its_tokens(opus: OpusMt) -> None:
+    one = opus.size(asked(["He was not an ill-disposed young man."], "en", "es"))
+    assert 6 <= one <= 14
+    assert opus.size(asked(["He was not an ill-disposed young man."] * 5, "en", "es")) == 5 * one
+
+
+BATCHES = [
+    ([], Search(), []),
+    ([5, 40, 6, 12], Search(), [[1], [3, 2, 0]]),
+    ([16] * 5, Search(max_batch_tokens=32), [[0], [1, 2], [3, 4]]),
+    ([16] * 4, Search(threads=2), [[0, 1], [2, 3]]),
+    ([500, 500], Search(max_batch_tokens=64), [[0], [1]]),
+]
+
+
+@pytest.mark.parametrize(("lengths", "search", "batches"), BATCHES)
+def test_batches_hold_one_step_of_length_and_so_many_tokens(
+    lengths: list[int], search: Search, batches: list[list[int]]
+) -> None:
+    assert batches_of(lengths, search) == batches
+
+
+def test_a_forced_length_is_for_measuring_and_every_translation_has_it(starter_weights: Callable[[str], Any]) -> None:
+    (weights,) = [w for w in starter_weights("opus_mt") if w.facts["target"] == "es"]
+    marian = Marian(weights, Search(forced_tokens=30))
+    (found,) = marian.translate([marian.pieces("Good morning.")], 1)
+    assert isinstance(found, list)
+    normal = Marian(weights, Search()).translate([marian.pieces("Good morning.")], 1)[0]
+    assert isinstance(normal, list)
+    assert len(found[0].text) > len(normal[0].text)
+
+
+def test_a_sentence_the_library_refuses_is_its_own_error_and_harms_no_other(
+    starter_weights: Callable[[str], Any],
+) -> None:
+    (weights,) = [w for w in starter_weights("opus_mt") if w.facts["target"] == "es"]
+    marian = Marian(weights, Search(max_batch_tokens=4096))
+    good = marian.pieces("Good morning.")
+    bad = marian.pieces("word " * 400)
+    results = marian.translate([good, bad], 1)
+    alone = marian.translate([good], 1)
+    assert results[0] == alone[0]
+    assert isinstance(results[1], ModelError)
