@@ -18,8 +18,9 @@ from serve.published import weight_set
 from serve.settings import CHECKOUT, ServeSettings
 from serve.sources import fetch
 from serve.sources.common import silent
-from serve.weights import RECORD, ensure, selection
+from serve.weights import ensure, selection
 from serve.weights_errors import CatalogueError, ConversionError, FetchError, VerificationError
+from serve.weights_record import RECORD
 from tests.serve.whisperx_models import PIPELINE
 from tests.standins.hub import File, Hub
 
@@ -59,7 +60,7 @@ def settings(**values: Any) -> ServeSettings:
 
 
 def test_a_pipeline_keeps_the_folders_it_has_on_the_hub(hub: Hub, tmp_path: Path) -> None:
-    folder = ensure(entry(), tmp_path).folder
+    folder = ensure(entry(), settings(weights_dir=tmp_path)).folder
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     assert names == sorted([*COMMUNITY.files, RECORD])
     assert (folder / "segmentation" / "pytorch_model.bin").read_bytes() == b"s" * 999
@@ -70,10 +71,10 @@ def test_a_pipeline_keeps_the_folders_it_has_on_the_hub(hub: Hub, tmp_path: Path
 
 def test_each_file_of_a_folder_has_a_promise_of_its_own(hub: Hub, tmp_path: Path) -> None:
     promised = {"embedding/pytorch_model.bin": REPOSITORY["embedding/pytorch_model.bin"].sha256}
-    ensure(entry(sha256=promised), tmp_path / "good")
+    ensure(entry(sha256=promised), settings(weights_dir=tmp_path / "good"))
     broken = {"segmentation/pytorch_model.bin": promised["embedding/pytorch_model.bin"]}
     with pytest.raises(VerificationError, match=r"pytorch_model\.bin has sha256"):
-        ensure(entry(sha256=broken), tmp_path / "bad")
+        ensure(entry(sha256=broken), settings(weights_dir=tmp_path / "bad"))
 
 
 def test_folders_are_fetched_only_where_a_pattern_names_them(hub: Hub, tmp_path: Path) -> None:
@@ -96,17 +97,17 @@ def test_a_repository_cannot_write_outside_its_folder(hub: Hub, tmp_path: Path, 
 def test_a_gated_repository_says_what_to_do(hub: Hub, tmp_path: Path) -> None:
     hub.gated.add("pyannote/pipeline")
     with pytest.raises(FetchError, match="d: pyannote/pipeline@main is gated: accept its terms on the hub and set HF_"):
-        ensure(entry(), tmp_path)
+        ensure(entry(), settings(weights_dir=tmp_path))
     assert not list(tmp_path.glob("d-*"))
 
 
 def test_a_pipeline_with_a_part_missing_is_not_taken(hub: Hub, tmp_path: Path) -> None:
     del hub.repos["pyannote/pipeline"]["plda/plda.npz"]
     with pytest.raises(ConversionError, match=r"d: .*plda/plda\.npz is missing"):
-        ensure(entry(), tmp_path)
+        ensure(entry(), settings(weights_dir=tmp_path))
     del hub.repos["pyannote/pipeline"]["config.yaml"]
     with pytest.raises(ConversionError, match=r"d: it has no config\.yaml"):
-        ensure(entry(), tmp_path / "again")
+        ensure(entry(), settings(weights_dir=tmp_path / "again"))
 
 
 def test_no_set_loads_them_and_settings_choose_them_by_name() -> None:
@@ -148,7 +149,9 @@ def test_an_entry_has_what_its_model_needs_and_belongs_to_no_set() -> None:
         entry(**aligner)
     with pytest.raises(ValidationError, match="diarize entries are chosen by name and belong to no set"):
         entry(sets=["standard"])
-    assert weight_set(ensure(entry(**aligner, languages=["en-US"], source=f"file:{CHECKOUT}/serve"), Path())).facts == {
+    assert weight_set(
+        ensure(entry(**aligner, languages=["en-US"], source=f"file:{CHECKOUT}/serve"), settings())
+    ).facts == {
         "name": "d",
         "licence": "CC-BY-4.0",
         "licence_chain": ["CC-BY-4.0: all"],

@@ -3,6 +3,7 @@
 import json
 import os
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +34,19 @@ PIPELINE = {
 def write_aligner(folder: Path, letters: str = LETTERS) -> Path:
     """A wav2vec2 CTC model of one layer with its tokenizer, as transformers saves it."""
     import torch  # noqa: PLC0415
-    from transformers import (  # noqa: PLC0415
-        Wav2Vec2Config,
-        Wav2Vec2CTCTokenizer,
-        Wav2Vec2FeatureExtractor,
-        Wav2Vec2ForCTC,
-        Wav2Vec2Processor,
-    )
+
+    hub: Any = import_module("transformers")
 
     folder.mkdir(parents=True)
     symbols = {symbol: index for index, symbol in enumerate(["<pad>", "<s>", "</s>", "<unk>", "|", *letters])}
     vocabulary = folder / "symbols.json"
     vocabulary.write_text(json.dumps(symbols), encoding="utf-8")
-    tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
-    Wav2Vec2Processor(feature_extractor=Wav2Vec2FeatureExtractor(), tokenizer=tokenizer).save_pretrained(folder)
+    tokenizer = hub.Wav2Vec2CTCTokenizer(str(vocabulary))
+    hub.Wav2Vec2Processor(feature_extractor=hub.Wav2Vec2FeatureExtractor(), tokenizer=tokenizer).save_pretrained(folder)
     vocabulary.unlink()
     torch.manual_seed(0)
-    Wav2Vec2ForCTC(
-        Wav2Vec2Config(
+    hub.Wav2Vec2ForCTC(
+        hub.Wav2Vec2Config(
             vocab_size=len(symbols),
             hidden_size=16,
             num_hidden_layers=1,
@@ -86,7 +82,8 @@ def write_diarizer(folder: Path) -> Path:
     )
     embedding = XVectorMFCC(dimension=DIMENSION)
     embedding.specifications = Specifications(problem=Problem.REPRESENTATION, resolution=Resolution.CHUNK, duration=4.0)
-    for part, model in (("segmentation", segmentation), ("embedding", embedding)):
+    parts: dict[str, Any] = {"segmentation": segmentation, "embedding": embedding}
+    for part, model in parts.items():
         model.build()
         if part == "segmentation":
             model.classifier.bias.data[1] += (
