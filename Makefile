@@ -4,6 +4,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+TRITON := .venv-triton
 SAMPLE := samples/sense-and-sensibility.mp4
 export OMP_NUM_THREADS ?= 1
 export PYTHONWARNINGS ?= ignore
@@ -11,7 +12,7 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench weights setup system clean
+.PHONY: help demo test lint up soak bench triton weights setup system clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -37,6 +38,12 @@ soak: weights ## The same promises at full size: hours of audio, kills by the do
 bench: weights ## A warm one-minute dub against the script a user would write
 	$(STARTER) $(BIN)/python -m benchmarks.dub
 
+triton: weights $(TRITON)/.installed ## Serve model_repo/ by a real Triton and hold it to our protocol tests
+	$(STARTER) $(BIN)/python -m scripts.triton $(BIN)/pytest tests/serve/test_open_inference.py
+
+$(TRITON)/.installed: scripts/triton-requirements.txt requirements.lock scripts/install_triton.sh
+	scripts/install_triton.sh $(firstword $(wildcard /usr/bin/python3.11) $(PYTHON))
+
 weights: setup ## Fetch and convert the starter set of weights
 	@$(STARTER) $(BIN)/python -m serve.weights pull --set starter >/dev/null
 
@@ -55,5 +62,5 @@ endif
 system:
 	@scripts/system_packages.sh $(PYTHON)
 
-clean: ## Remove .venv and out
-	rm -rf $(VENV) out
+clean: ## Remove .venv, .venv-triton and out
+	rm -rf $(VENV) $(TRITON) out

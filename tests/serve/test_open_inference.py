@@ -247,12 +247,11 @@ def test_statistics_count_rows_and_requests(server: ProtocolClient) -> None:
     assert server.counted("opus_mt") == (inferences + 3, requests + 1)
 
 
+@pytest.mark.parametrize("server", [name for name in SERVERS if name.endswith("grpc")], indirect=True)
 def test_a_stream_is_answered_in_order_and_goes_on_after_a_refusal(
     server: ProtocolClient, having: Callable[[str], None], librivox: list[Any]
 ) -> None:
     having("whisper")
-    if server.transport != "grpc":
-        pytest.skip("streams are of gRPC alone")
     answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
     server.raw.start_stream(lambda result, error: answers.put((result, error)))
     stream = {"first": ("whisper", librivox[1].audio[None]), "second": ("vad", np.zeros((1, 1), np.float32))}
