@@ -12,7 +12,7 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench triton weights setup system clean
+.PHONY: help demo test lint up soak bench serving triton weights setup system clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -37,6 +37,16 @@ soak: weights ## The same promises at full size: hours of audio, kills by the do
 
 bench: weights ## A warm one-minute dub against the script a user would write
 	$(STARTER) $(BIN)/python -m benchmarks.dub
+
+serving: weights ## The model plane against its own classes and against peers; overload, kills, memory, autoscaling
+	$(STARTER) $(BIN)/python -m benchmarks.hearing
+	$(STARTER) $(BIN)/python -m benchmarks.speech
+	$(STARTER) $(BIN)/python -m benchmarks.translation
+	$(STARTER) $(BIN)/python -m benchmarks.callers
+	$(STARTER) $(BIN)/python -m benchmarks.overload
+	$(STARTER) $(BIN)/python -m benchmarks.resilience
+	$(STARTER) $(BIN)/python -m benchmarks.memory
+	$(STARTER) $(BIN)/python -m benchmarks.autoscaling
 
 triton: weights $(TRITON)/.installed ## Serve model_repo/ by a real Triton and hold it to our protocol tests
 	$(STARTER) $(BIN)/python -m scripts.triton $(BIN)/pytest tests/serve/test_open_inference.py
