@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
@@ -162,6 +163,19 @@ def until(true: Any, seconds: float = 40.0) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.2)
+
+
+def test_what_happened_is_told_under_tritons_names(workshop: Workshop) -> None:
+    def told(line: str) -> bool:
+        page = httpx.get(f"http://{workshop.plane.ready['http']}/metrics").text
+        return any(each.startswith(line) for each in page.splitlines())
+
+    assert asyncio.run(every(workshop.plane.address, order(name="counted"))) == [1]
+    until(lambda: told("nv_inference_request_success{"))
+    until(lambda: told("nv_inference_exec_count{"))
+    until(lambda: told("nv_model_memory_bytes{"))
+    until(lambda: told("nv_inference_request_failure{"))
+    assert told("ray_serve_")
 
 
 def test_a_stuck_model_is_noticed_and_its_replica_replaced(workshop: Workshop) -> None:
