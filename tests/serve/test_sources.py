@@ -309,7 +309,7 @@ def test_a_server_that_falls_silent_is_left_and_asked_for_the_rest(
 
 def test_a_server_that_sends_so_slowly_that_it_would_never_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("serve.sources.pace.time.monotonic", lambda: now[0])
     slow, fast = pace.Pace(), pace.Pace()
     for _ in range(59):
         now[0] += 1.0
