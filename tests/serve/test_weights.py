@@ -18,17 +18,14 @@ from safetensors.torch import load
 
 from serve import convert
 from serve.catalogue import CatalogueEntry, load_catalogue
-from serve.licences import admit
 from serve.settings import CHECKOUT, ServeSettings, get_settings
 from serve.weights import STARTER_NOTICE, choose_set, ensure, folder_name, selection
 from serve.weights_errors import (
     CatalogueError,
     ConversionError,
-    LicenceRefusedError,
     StorageError,
     VerificationError,
 )
-from serve.weights_pull import pull
 from serve.weights_record import RECORD
 from tests.standins.hub import COMMIT, File, Hub
 
@@ -261,15 +258,7 @@ def test_a_target_token_the_model_does_not_know_is_refused(tmp_path: Path) -> No
         ensure(item, at(tmp_path))
 
 
-def test_two_processes_at_once_convert_once(tmp_path: Path) -> None:
-    catalogue = marian_catalogue(tmp_path, f"file:{STARTER}")
-    processes = [start(catalogue, tmp_path / "root") for _ in range(2)]
-    said = sorted(process.communicate(timeout=120)[0].strip() for process in processes)
-    assert [process.returncode for process in processes] == [0, 0]
-    assert said == ["made", "waited"]
-    assert len(visible(tmp_path / "root")) == 1
-
-
+@pytest.mark.soak
 def test_a_conversion_killed_in_the_middle_leaves_nothing_and_is_redone(tmp_path: Path) -> None:
     catalogue = marian_catalogue(tmp_path, f"file:{STARTER}")
     root = tmp_path / "root"
@@ -305,45 +294,11 @@ def test_a_weights_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
         ensure(entry("hf:o/r@main"), at(tmp_path / "root"))
 
 
-# ---- licence gate and choice of set
+# ---- choice of set
 
 
 def settings(**values: object) -> ServeSettings:
     return ServeSettings.model_validate({"weights": "starter"} | values)
-
-
-def test_without_billing_everything_is_admitted() -> None:
-    starter = selection(settings())
-    assert any(not item.paid_use for item in starter)
-    for item in starter:
-        admit(item, settings())
-
-
-def test_with_billing_what_is_not_cleared_is_refused_unless_opted_in_by_name() -> None:
-    joe = load_catalogue(CHECKOUT / "model_repo" / "catalogue.toml").get("en-joe")
-    with pytest.raises(LicenceRefusedError, match=r"lessac.*OCTAVIA_ALLOW_WEIGHTS"):
-        admit(joe, settings(billing=True))
-    admit(joe, settings(billing=True, allow_weights=["en-joe"]))
-
-
-def test_a_toy_translation_never_loads_under_billing_even_when_opted_in() -> None:
-    name = "starter-opus-mt-en-es"
-    toy = load_catalogue(CHECKOUT / "model_repo" / "catalogue.toml").get(name)
-    with pytest.raises(LicenceRefusedError, match="never loads while billing is on"):
-        admit(toy, settings(billing=True, allow_weights=[name]))
-
-
-def test_with_billing_the_starter_set_shrinks_to_what_is_cleared_and_says_so(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    assert [item.name for item in selection(settings(billing=True))] == ["whisper-base"]
-    assert "en-joe is not cleared" in caplog.text
-
-
-def test_a_refused_entry_is_not_even_fetched_by_name(tmp_path: Path) -> None:
-    with pytest.raises(LicenceRefusedError):
-        list(pull(settings(billing=True, weights_dir=tmp_path), ["en-joe"]))
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_auto_takes_the_standard_set_where_the_hub_answers(stand_in: Hub) -> None:
@@ -391,43 +346,3 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
     assert (read.weights_dir, read.allow_weights, read.serve_grpc_port) == (tmp_path, ["en-joe"], 9101)
     undocumented = [name for name, field in ServeSettings.model_fields.items() if not field.description]
     assert undocumented == []
-
-
-# ---- command line
-
-
-def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "serve.weights", *arguments],
-        cwd=CHECKOUT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def test_the_command_pulls_by_name_and_prints_name_and_folder(tmp_path: Path) -> None:
-    done = command("pull", "starter-opus-mt-en-es", OCTAVIA_WEIGHTS_DIR=str(tmp_path))
-    name, folder = done.stdout.strip().split("\t")
-    assert (done.returncode, name) == (0, "starter-opus-mt-en-es")
-    assert (Path(folder) / "model.bin").exists()
-    listed = command("list", OCTAVIA_WEIGHTS_DIR=str(tmp_path)).stdout.splitlines()
-    (line,) = [line for line in listed if line.startswith("starter-opus-mt-en-es ")]
-    assert "en→es" in line
-    assert line.endswith("here")
-
-
-def test_the_command_fails_in_one_line(tmp_path: Path) -> None:
-    done = command("pull", "nothing-like-it", OCTAVIA_WEIGHTS_DIR=str(tmp_path))
-    assert done.returncode == 1
-    assert done.stderr.startswith("octavia: the catalogue has no weights named 'nothing-like-it'")
-    assert "Traceback" not in done.stderr
-
-
-def test_a_hub_that_goes_away_is_one_line_too(tmp_path: Path) -> None:
-    done = command("pull", "opus-mt-en-es", OCTAVIA_WEIGHTS_DIR=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9")
-    assert done.returncode == 1
-    assert "check the network" in done.stderr
-    assert "Traceback" not in done.stderr
