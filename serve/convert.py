@@ -98,7 +98,7 @@ def coqui(files: list[Path], out: Path, entry: CatalogueEntry, progress: Progres
 CONVERTERS: dict[str, tuple[int, Convert]] = {  # name -> (version: raise it to have everybody convert again, function)
     "none": (1, keep),
     "join": (1, join),
-    "marian": (1, marian),
+    "marian": (2, marian),
     "piper": (2, piper),
     "coqui": (2, coqui),
 }
