@@ -122,7 +122,7 @@ def pyannote(_folder: Path, files: list[Path], out: Path, entry: CatalogueEntry,
 CONVERTERS: dict[str, tuple[int, Convert]] = {  # name -> (version: raise it to have everybody convert again, function)
     "none": (1, keep),
     "join": (1, join),
-    "marian": (1, marian),
+    "marian": (2, marian),
     "piper": (2, piper),
     "coqui": (2, coqui),
     "pyannote": (1, pyannote),

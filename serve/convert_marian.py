@@ -8,6 +8,8 @@ from serve.weights_errors import ConversionError
 
 TOKENIZER_FILES = ("source.spm", "target.spm", "vocab.json", "tokenizer_config.json")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+LIMITS = "limits.json"
+"""Beside the converted model: max_tokens, of a sentence with its end and of its translation."""
 
 
 def check_layout(folder: Path, name: str, target_token: str) -> None:
@@ -27,7 +29,7 @@ def check_layout(folder: Path, name: str, target_token: str) -> None:
 
 
 def convert_marian(folder: Path, out: Path, *, name: str, target_token: str = "") -> None:
-    """Writes model.bin, config.json, shared_vocabulary.json and the tokenizer's files into out.
+    """Writes model.bin, config.json, shared_vocabulary.json, limits.json and the tokenizer's files into out.
 
     target_token is the >>lang<< token the entry says every sentence needs; it must be in the vocabulary.
     """
@@ -41,3 +43,6 @@ def convert_marian(folder: Path, out: Path, *, name: str, target_token: str = ""
     for file in TOKENIZER_FILES:
         if (folder / file).exists():
             shutil.copyfile(folder / file, out / file)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    limits = {"max_tokens": int(config.get("max_position_embeddings", 512))}
+    (out / LIMITS).write_text(json.dumps(limits), encoding="utf-8")

@@ -31,7 +31,7 @@ class ServeSettings(BaseSettings):
     """Which set of the catalogue to load: standard where the model hub answers, else starter (auto), or one of them."""
 
     languages: list[str] = Field(default_factory=lambda: ["en", "es", "fr", "de", "it"])
-    """Languages whose translations and voices the standard set loads (a pair is about 300 MB to fetch); ["*"]: all."""
+    """Languages whose translations and voices the standard set loads (a pair is 300 to 600 MB to fetch); ["*"]: all."""
 
     whisper: str | None = None
     """A whisper entry of the catalogue to use in place of the set's own, for example faster-whisper-small."""

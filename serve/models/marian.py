@@ -1,5 +1,6 @@
 """One Marian model in CTranslate2: tokenised sentences in, n-best lists out, batched by tokens."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -8,6 +9,7 @@ from typing import Any
 import ctranslate2
 import sentencepiece
 
+from serve.convert_marian import LIMITS
 from serve.devices import Device, device_for
 from serve.errors import ModelError, internal
 from serve.models.base import WeightSet
@@ -71,7 +73,8 @@ class Marian:
         folder = weights.folder
         self.name = weights.name
         self.search = search
-        self.max_tokens = search.max_tokens
+        limits = json.loads((folder / LIMITS).read_text(encoding="utf-8"))
+        self.max_tokens = min(search.max_tokens, int(limits["max_tokens"]))
         self._source = sentencepiece.SentencePieceProcessor(str(folder / "source.spm"))
         self._target = sentencepiece.SentencePieceProcessor(str(folder / "target.spm"))
         self._prefix = [weights.facts["target_token"]] if weights.facts.get("target_token") else []

@@ -149,7 +149,7 @@ def test_requests_of_different_pairs_share_a_batch_and_a_bad_one_harms_none(opus
         (asked(["a b"], "en", "es", 9), "NUM_HYPOTHESES: expected 1 to 8, got 9"),
         (asked(["a b"], "", "es"), "SOURCE row 0: expected a language code"),
         (asked(["a b"], "en", ""), "TARGET row 0: expected a language code"),
-        (asked(["word " * 1000], "en", "es"), r"TEXT row 0: \d+ tokens .*; starter-opus-mt-en-es takes"),
+        (asked(["word " * 1000], "en", "es"), r"TEXT row 0: \d+ tokens .*; starter-opus-mt-en-es takes at most 256"),
         ({**asked(["a", "b"], "en", "es"), "NUM_HYPOTHESES": np.array([[1], [2]], np.int32)}, r"not \[1, 2\]"),
     ],
 )
@@ -311,6 +311,12 @@ def test_batches_hold_one_step_of_length_and_so_many_tokens(
     lengths: list[int], search: Search, batches: list[list[int]]
 ) -> None:
     assert batches_of(lengths, search) == batches
+
+
+def test_a_models_own_number_of_positions_bounds_its_sentences(starter_weights: Callable[[str], Any]) -> None:
+    weights = starter_weights("opus_mt")[0]
+    assert Marian(weights, Search()).max_tokens == 256
+    assert Marian(weights, Search(max_tokens=100)).max_tokens == 100
 
 
 def test_a_forced_length_is_for_measuring_and_every_translation_has_it(starter_weights: Callable[[str], Any]) -> None:
