@@ -15,7 +15,7 @@ from serve.protocol import ports, proxy
 from serve.repository import read_repository
 from serve.settings import CHECKOUT, ServeSettings
 
-SPECS = read_repository(CHECKOUT / "model_repo")
+SPECS = {name: spec for name, spec in read_repository(CHECKOUT / "model_repo").items() if not spec.steps}
 SERVE_YAML = ServeSettings().serve_config
 
 
