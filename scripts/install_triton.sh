@@ -14,7 +14,7 @@ packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()[
 
 "${pip[@]}" install ${index:+--index-url "$index"} torch==2.13.0
 grep -v '^numpy==' requirements.lock >"$venv/constraints.txt"
-"${pip[@]}" install --requirement scripts/triton-requirements.txt --constraint "$venv/constraints.txt"
+"${pip[@]}" install --no-deps --requirement scripts/triton-requirements.txt --constraint "$venv/constraints.txt"
 
 # As in scripts/install.sh: beside a CPU torch torchaudio's extension takes the import down with it.
 if "$venv/bin/python" -c 'import sys, torch; sys.exit(torch.version.cuda is not None)'; then

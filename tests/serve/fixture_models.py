@@ -1,6 +1,7 @@
 """Models for tests of operation: they do as they are told."""
 
 import time
+import weakref
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,38 @@ class Obedient:
         if "fail" in tasks:
             raise KeyError("a model that fails")
         return [{"ROWS": np.full((len(each["SECONDS"]), 1), len(batch), np.int32)} for each in batch]
+
+
+class Opened:
+    """What a key of Many stands for."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Many:
+    """Answers with the number of opened keys that X names, which are forgotten once nobody holds them."""
+
+    def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
+        del weights
+        self._keys = parameters["keys"].split(",")
+        self.opened: weakref.WeakValueDictionary[str, Opened] = weakref.WeakValueDictionary()
+
+    def load(self) -> None:
+        """There is nothing to load before a key is opened."""
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        return []
+
+    def open(self, key: str) -> object:
+        return self.opened.setdefault(key, Opened(self._keys.index(key)))
+
+    def keys(self) -> Sequence[str]:
+        return self._keys
+
+    def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
+        del requested
+        return [
+            {"Y": np.array([[self.opened[key].number] for key in texts(each, "X", len(each["X"]))], np.int32)}
+            for each in batch
+        ]

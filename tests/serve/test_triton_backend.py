@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from serve.settings import get_settings
+from serve.triton_backend import PythonModel
 
 REPO = Path(__file__).parents[2] / "model_repo"
 
@@ -102,3 +103,32 @@ def test_opus_mt_translates_and_names_the_pairs_it_has(load: Callable[[str], Any
     good, unknown = load("opus_mt").execute([row(b"es"), row(b"xx")])
     assert good.output_tensors[0].as_numpy()[0, 0].decode()
     assert unknown.error.code == TritonError.NOT_FOUND
+
+
+MANY = """
+name: "many" backend: "python" max_batch_size: 4
+input [ { name: "X", data_type: TYPE_STRING, dims: [ 1 ] } ]
+output [ { name: "Y", data_type: TYPE_INT32, dims: [ 1 ] } ]
+parameters { key: "class" value: { string_value: "tests.serve.fixture_models:Many" } }
+parameters { key: "keys" value: { string_value: "a,b" } }
+"""
+
+
+def test_every_set_of_weights_of_a_multiplexed_model_is_open_until_the_end(
+    load: Callable[[str], Any], tmp_path: Path
+) -> None:
+    del load
+    (tmp_path / "many").mkdir()
+    (tmp_path / "many" / "config.pbtxt").write_text(MANY)
+
+    class Many(PythonModel):
+        model = "many"
+
+    many = Many()
+    many.initialize({"model_repository": str(tmp_path / "many"), "model_name": "many"})
+    opened = many._loaded.opened  # type: ignore[attr-defined]  # a Many of the fixture models
+    (answer,) = many.execute([Request({"X": np.array([[b"b"], [b"a"]], np.object_)})])
+    assert answer.output_tensors[0].as_numpy().tolist() == [[1], [0]]
+    assert sorted(opened) == ["a", "b"]
+    many.finalize()
+    assert not opened
