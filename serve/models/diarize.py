@@ -124,6 +124,6 @@ def _numbered(turns: Sequence[Turn]) -> list[Turn]:
 
 
 def _bytes(values: Sequence[str]) -> npt.NDArray[np.object_]:
-    array = np.empty(len(values), np.object_)
+    array: npt.NDArray[np.object_] = np.empty(len(values), np.object_)
     array[:] = [value.encode("utf-8") for value in values]
     return array
