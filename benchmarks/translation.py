@@ -36,7 +36,7 @@ from benchmarks.mixed import tensor
 from serve.catalogue import load_catalogue
 from serve.models.base import WeightSet, bytes_column
 from serve.repository import read_model
-from serve.settings import CHECKOUT
+from serve.settings import CHECKOUT, ServeSettings
 from serve.weights import ensure
 from tests.fixtures_model_plane import Plane, start_plane
 from tests.fixtures_operation import write_serve_yaml
@@ -90,7 +90,7 @@ def own(repository: Path) -> Callable[[Sequence[str], int], int]:
     from serve.models.opus_mt import OpusMt  # noqa: PLC0415 - in the contender's own process
 
     (entry,) = load_catalogue(repository / "catalogue.toml").entries
-    weights = ensure(entry, RESULTS / "weights")
+    weights = ensure(entry, ServeSettings(weights_dir=RESULTS / "weights"))
     facts = {"source": "en", "target": "es"}
     model = OpusMt(read_model(repository / "opus_mt").parameters, [WeightSet(entry.name, weights.folder, facts)])
     model.load()

@@ -44,6 +44,7 @@ def test_a_replica_that_stops_has_the_time_for_its_longest_request() -> None:
     placed = options(read_config(SERVE_YAML).applications[0])
     for name, spec in SPECS.items():
         check_drain(spec, placed[name])
+        assert placed[INGRESS]["graceful_shutdown_timeout_s"] > placed[name]["graceful_shutdown_timeout_s"], name
     with pytest.raises(ValueError, match="whisper: graceful_shutdown_timeout_s is 20, but a request may wait and run"):
         check_drain(SPECS["whisper"], placed["whisper"] | {"graceful_shutdown_timeout_s": 20})
 
