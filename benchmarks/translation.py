@@ -47,6 +47,14 @@ WEIGHTS = RESULTS / "large-marian"
 PEER_BATCHES = (8, 16, 32, 64)
 OWN_BATCHES = (32, 64, 128)
 MOST_ROWS = 64
+RATIOS = (
+    ("in process, int8", "gRPC, int8, 1 at once"),
+    ("in process, int8", "gRPC, int8, 2 at once"),
+    ("transformers", "in process, int8"),
+    ("transformers", "gRPC, int8, 2 at once"),
+    ("transformers", "in process, float32"),
+)
+"""Who is compared with whom: how many times as long the first takes."""
 
 CATALOGUE = """
 [[weights]]
@@ -238,35 +246,24 @@ def report(figures: dict[str, list[tuple[float, float]]], batches: dict[str, int
             f"{name:34} batch {batches[name]:3}  {clock:7.2f} s  processor {cpu:7.2f} s"
             f"  {rate / clock:6.0f} tokens/s  {rate / cpu:6.0f} tokens/processor s"
         )
-    for slow, fast in (
-        ("in process, int8", "gRPC, int8, one caller"),
-        ("in process, int8", "gRPC, int8, two callers"),
-        ("transformers", "in process, int8"),
-        ("transformers", "gRPC, int8, two callers"),
-        ("transformers", "in process, float32"),
-    ):
-        ratios = [[a[i] / b[i] for a, b in zip(figures[slow], figures[fast], strict=True)] for i in (0, 1)]
-        shown = [f"{np.median(each):5.2f} ({min(each):.2f}-{max(each):.2f})" for each in ratios]
-        print(f"{slow} / {fast}: clock {shown[0]}, processor {shown[1]}")
+    for slow, fast in RATIOS:
+        if {slow, fast} <= figures.keys():
+            ratios = [[a[i] / b[i] for a, b in zip(figures[slow], figures[fast], strict=True)] for i in (0, 1)]
+            shown = [f"{np.median(each):5.2f} ({min(each):.2f}-{max(each):.2f})" for each in ratios]
+            print(f"{slow} / {fast}: clock {shown[0]}, processor {shown[1]}")
 
 
-def compare(rounds: int, count: int) -> None:
-    """Starts everybody, lets each find its batch, and runs the rounds."""
-    make(WEIGHTS)
-    texts = sentences(count)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        int8, float32 = (write_repository(folder / kind, kind) for kind in ("int8", "float32"))
+def contenders(stack: ExitStack, without: Sequence[str]) -> list[Any]:
+    """Everybody who takes part, started; the stack ends them."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    int8, float32 = (write_repository(folder / kind, kind) for kind in ("int8", "float32"))
+    everybody: list[Any] = []
+    if "plane" not in without:
         placed = {
             "max_ongoing_requests": 64,
             "ray_actor_options": {"num_cpus": 0.1},
             "graceful_shutdown_timeout_s": 300,
         }
-        processes: list[Any] = [
-            Contender("in process, int8", "--own", str(int8)),
-            Contender("in process, float32", "--own", str(float32)),
-            Contender("transformers", "--peer"),
-        ]
         plane = start_plane(
             folder / "serve.log",
             OCTAVIA_PARENT_PID=str(os.getpid()),
@@ -275,19 +272,28 @@ def compare(rounds: int, count: int) -> None:
             OCTAVIA_SERVE_CONFIG=str(write_serve_yaml(folder / "serve.yaml", {"opus_mt": placed})),
         )
         stack.callback(plane.stop)
-        contenders = [
-            *processes,
-            ThroughPlane("gRPC, int8, one caller", plane, 1),
-            ThroughPlane("gRPC, int8, two callers", plane, 2),
-        ]
-        for each in contenders:
-            stack.callback(each.close)
-        choose_batches(contenders, texts)
-        figures: dict[str, list[tuple[float, float]]] = {each.name: [] for each in contenders}
+        everybody += [ThroughPlane(f"gRPC, int8, {n} at once", plane, n) for n in (1, 2)]
+    everybody.append(Contender("in process, int8", "--own", str(int8)))
+    if "transformers" not in without:
+        everybody += [Contender("in process, float32", "--own", str(float32)), Contender("transformers", "--peer")]
+    for each in everybody:
+        stack.callback(each.close)
+    return everybody
+
+
+def compare(rounds: int, count: int, without: Sequence[str]) -> None:
+    """Starts everybody, lets each find its batch, and runs the rounds."""
+    make(WEIGHTS)
+    texts = sentences(count)
+    with ExitStack() as stack:
+        everybody = contenders(stack, without)
+        choose_batches(everybody, texts)
+        figures: dict[str, list[tuple[float, float]]] = {each.name: [] for each in everybody}
         for _ in range(rounds):
-            for each in contenders:
+            for each in everybody:
                 figures[each.name].append(timed(each, texts, each.batch))
-    report(figures, {each.name: each.batch for each in contenders}, count)
+                print(each.name, *(f"{seconds:.2f}" for seconds in figures[each.name][-1]), flush=True)
+    report(figures, {each.name: each.batch for each in everybody}, count)
 
 
 def main() -> None:
@@ -295,6 +301,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sentences", type=int, default=64)
+    parser.add_argument("--without", nargs="*", choices=("plane", "transformers"), default=())
     parser.add_argument("--own", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -303,7 +310,7 @@ def main() -> None:
     elif options.peer:
         serve_lines(peer())
     else:
-        compare(options.rounds, options.sentences)
+        compare(options.rounds, options.sentences, options.without)
 
 
 if __name__ == "__main__":
