@@ -2,6 +2,7 @@
 Triton over the same model repository (`make triton`). All must answer the same, and refuse the same.
 """
 
+import functools
 import json
 import os
 import queue
@@ -129,18 +130,22 @@ ASKED = [
 ]
 
 
+def remembering(client: ProtocolClient, asked: Mapping[str, Asked]) -> Callable[[str], Tensors]:
+    """The client's answer to each case, asked once."""
+    return functools.cache(lambda case: client.infer(*asked[case]))
+
+
 @pytest.fixture(scope="module")
-def expected(addresses: Mapping[str, str], asked: Mapping[str, Asked]) -> Callable[[str], Tensors]:
-    """expected(case): what our gRPC answers, asked once."""
-    known: dict[str, Tensors] = {}
+def expected(addresses: Mapping[str, str], asked: Mapping[str, Asked]) -> Iterator[Callable[[str], Tensors]]:
+    """expected(case): what our gRPC answers."""
+    with opened("grpc", addresses["octavia-grpc"]) as client:
+        yield remembering(client, asked)
 
-    def answer(case: str) -> Tensors:
-        if case not in known:
-            with opened("grpc", addresses["octavia-grpc"]) as client:
-                known[case] = client.infer(*asked[case])
-        return known[case]
 
-    return answer
+@pytest.fixture(scope="module")
+def answered(server: ProtocolClient, asked: Mapping[str, Asked]) -> Callable[[str], Tensors]:
+    """answered(case): what the server answers."""
+    return remembering(server, asked)
 
 
 def same(name: str, one: Array, other: Array) -> None:
@@ -207,14 +212,14 @@ def test_batching_steps_and_parameters_of_a_model_are_those_of_its_file(
 
 @pytest.mark.parametrize("case", ASKED)
 def test_every_server_answers_the_same(
-    server: ProtocolClient,
     having: Callable[[str], None],
     asked: Mapping[str, Asked],
+    answered: Callable[[str], Tensors],
     expected: Callable[[str], Tensors],
     case: str,
 ) -> None:
     having(asked[case].model)
-    answer, wanted = server.infer(*asked[case]), expected(case)
+    answer, wanted = answered(case), expected(case)
     names = list(asked[case].outputs) or [each.name for each in SPECS[asked[case].model].outputs]
     assert sorted(answer) == sorted(names) == sorted(wanted)
     for name in names:
@@ -222,10 +227,10 @@ def test_every_server_answers_the_same(
 
 
 def test_what_was_heard_translated_and_spoken_is_what_was_meant(
-    server: ProtocolClient, having: Callable[[str], None], asked: Mapping[str, Asked]
+    having: Callable[[str], None], answered: Callable[[str], Tensors]
 ) -> None:
     having("speech_to_speech")
-    answer = server.infer(*asked["speech to speech"])
+    answer = answered("speech to speech")
     heard = [text.decode().lower() for text in answer["TRANSCRIPT"][:, 0]]
     assert "young man" in heard[0]
     assert "amiable" in heard[1]
