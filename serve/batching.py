@@ -134,7 +134,8 @@ class Batcher(Generic[Request, Result]):
 
     def _admit(self, size: int, deadline: float | None) -> None:
         if self.queued and self.queued + size > self.limits.max_queued:
-            raise exhausted(f"the queue is full ({self.queued} waiting); try again later")
+            message = f"the queue is full ({self.queued} waiting); try again later"
+            raise exhausted(message, self.expected_wait_s())
         patience = self.limits.default_wait_s if deadline is None else deadline - time.time()
         if patience is None:
             return
@@ -142,7 +143,8 @@ class Batcher(Generic[Request, Result]):
             raise expired("the request's time ran out before it arrived at the model")
         wait = self.expected_wait_s()
         if wait > patience:
-            raise exhausted(f"overloaded: it would wait about {wait:.1f} s and has {patience:.1f} s; try again later")
+            message = f"overloaded: it would wait about {wait:.1f} s and has {patience:.1f} s; try again later"
+            raise exhausted(message, wait - patience)
 
     def _leave(self, key: Hashable, waiting: _Waiting[Request, Result]) -> None:
         lane = self._lanes.get(key)

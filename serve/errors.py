@@ -59,9 +59,9 @@ def unavailable(message: str) -> ModelError:
     return ModelError(Code.UNAVAILABLE, message, RETRY_AFTER_S)
 
 
-def exhausted(message: str) -> ModelError:
+def exhausted(message: str, retry_after_s: float = RETRY_AFTER_S) -> ModelError:
     """Overloaded, refused before anything was done. Repeating the request later is safe."""
-    return ModelError(Code.RESOURCE_EXHAUSTED, message, RETRY_AFTER_S)
+    return ModelError(Code.RESOURCE_EXHAUSTED, message, max(RETRY_AFTER_S, retry_after_s))
 
 
 def expired(message: str) -> ModelError:
