@@ -69,8 +69,12 @@ class OpusMt:
         return [",".join(pair) for pair in self._weights]
 
     def open(self, key: str) -> Route:
-        """The models that translate "source,target", loaded. NOT_FOUND when none lead there."""
+        """The models that translate "source,target", loaded: none where the source is unknown, as that of silence is,
+        from which only empty text is translated. NOT_FOUND when none lead there.
+        """
         source, _, target = key.partition(",")
+        if not base_language(source):
+            return Route(())
         return Route(tuple(self._marian(weights) for weights in self._route(*_pair(source, target))))
 
     def lane(self, inputs: Tensors) -> Hashable:
@@ -109,14 +113,15 @@ class OpusMt:
             )
         if hypotheses and not 1 <= hypotheses[0] <= MAX_HYPOTHESES:
             raise invalid(f"NUM_HYPOTHESES: expected 1 to {MAX_HYPOTHESES}, got {hypotheses[0]}")
-        languages = zip(texts(request, "SOURCE", count), texts(request, "TARGET", count), strict=True)
-        pairs = [_pair(source, target, row) for row, (source, target) in enumerate(languages)]
+        said, targets = texts(request, "TEXT", count), texts(request, "TARGET", count)
+        sources = [
+            source if text.strip() else source or target
+            for source, target, text in zip(texts(request, "SOURCE", count), targets, said, strict=True)
+        ]
+        pairs = [_pair(*each, row) for row, each in enumerate(zip(sources, targets, strict=True))]
         for pair in set(pairs):
             self._route(*pair)
-        return [
-            Row(text, *pair, number)
-            for text, pair, number in zip(texts(request, "TEXT", count), pairs, hypotheses, strict=True)
-        ]
+        return [Row(text, *pair, number) for text, pair, number in zip(said, pairs, hypotheses, strict=True)]
 
     def _route(self, source: str, target: str) -> list[WeightSet]:
         """The weights from source to target: one set, two through English, none where they are the same language.
