@@ -1,6 +1,7 @@
 """What Ray Serve deploys: a replica per model, and the protocol in front of them."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,8 @@ from serve.settings import get_settings
 
 __all__ = ["ModelReplica", "Protocol"]
 
+log = logging.getLogger(__name__)
+
 METRICS_TIMEOUT_S = 5.0
 PROMETHEUS = "text/plain; version=0.0.4"
 
@@ -52,15 +55,16 @@ class Protocol(GrpcService):
 
 
 async def metrics(request: Request) -> Response:
-    """What the agents of all nodes export, in Prometheus' text form."""
+    """What the agents of all nodes export, as Prometheus reads it; a node that does not answer is left out and logged."""
     del request
-    nodes = await asyncio.to_thread(ray.nodes)
+    nodes = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
+    addresses = [f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics" for node in nodes]
     async with httpx.AsyncClient(timeout=METRICS_TIMEOUT_S) as client:
-        pages = await asyncio.gather(
-            *(
-                client.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics")
-                for node in nodes
-                if node["Alive"]
-            )
-        )
-    return Response(exposition(page.text for page in pages), media_type=PROMETHEUS)
+        answers = await asyncio.gather(*(client.get(each) for each in addresses), return_exceptions=True)
+    pages = []
+    for address, answer in zip(addresses, answers, strict=True):
+        if isinstance(answer, httpx.Response) and answer.is_success:
+            pages.append(answer.text)
+        else:
+            log.warning("no metrics from %s: %r", address, answer)
+    return Response(exposition(pages), media_type=PROMETHEUS)
