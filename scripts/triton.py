@@ -48,6 +48,7 @@ def arguments(http: int, grpc: int, metrics: int) -> list[str]:
         f"--model-repository={MODEL_REPO}",
         f"--backend-directory={SERVER / 'backends'}",
         "--model-control-mode=explicit",
+        "--strict-readiness=false",
         "--disable-auto-complete-config",
         "--http-address=127.0.0.1",
         f"--http-port={http}",

@@ -340,3 +340,24 @@ def test_a_sentence_the_library_refuses_is_its_own_error_and_harms_no_other(
     alone = marian.translate([good], 1)
     assert results[0] == alone[0]
     assert isinstance(results[1], ModelError)
+
+
+def test_silence_has_no_language_and_its_empty_text_stays_empty(opus: OpusMt) -> None:
+    held = opus.open(",es")
+    column = np.array([[b""]], np.object_)
+    empty, words = opus.infer(
+        [
+            {"TEXT": column, "SOURCE": column, "TARGET": np.array([[b"es"]], np.object_)},
+            {
+                "TEXT": np.array([[b"Good morning."]], np.object_),
+                "SOURCE": column,
+                "TARGET": np.array([[b"es"]], np.object_),
+            },
+        ],
+        [{"TRANSLATIONS"}] * 2,
+    )
+    assert not isinstance(empty, ModelError)
+    assert empty["TRANSLATIONS"].tolist() == [[b""]]
+    assert isinstance(words, ModelError)
+    assert (words.code, "SOURCE row 0: expected a language code" in words.message) == (Code.INVALID_ARGUMENT, True)
+    del held
