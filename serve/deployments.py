@@ -55,7 +55,7 @@ class Protocol(GrpcService):
 
 
 async def metrics(request: Request) -> Response:
-    """What the agents of all nodes export, as Prometheus reads it; a node that does not answer is left out and logged."""
+    """What the agents of all nodes export, for Prometheus; a node that does not answer is left out and logged."""
     del request
     nodes = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
     addresses = [f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics" for node in nodes]
