@@ -109,6 +109,12 @@ def symbol_durations(model: Any, config: Any, sentence: str, seed: int) -> Any:
         return (torch.exp(logs) * mask)[0, 0]
 
 
+def _without_floor(curve: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The curve from the last of the scales on at which every symbol has its single frame and nothing gets shorter."""
+    first = max(index for index, (_, ratio) in enumerate(curve) if ratio == curve[0][1])
+    return curve[first:]
+
+
 def calibrate(folder: Path, sentences: Sequence[str]) -> Calibration:
     """Measures the voice in folder (model.pth, config.json) on the sentences.
 
@@ -120,9 +126,10 @@ def calibrate(folder: Path, sentences: Sequence[str]) -> Calibration:
     natural = float(model.length_scale)
     durations = [symbol_durations(model, config, text, seed) for text in sentences for seed in SEEDS]
     frames = {factor: sum(float(torch.ceil(d * natural * factor).sum()) for d in durations) for factor in FACTORS}
-    curve = tuple((round(natural * factor, 4), round(frames[factor] / frames[1.0], 5)) for factor in FACTORS)
-    if any(later <= earlier for (_, earlier), (_, later) in pairwise(curve)):
-        raise ConversionError(f"{folder}: the length of speech does not grow with length_scale ({curve})")
+    measured = [(round(natural * factor, 4), round(frames[factor] / frames[1.0], 5)) for factor in FACTORS]
+    curve = tuple(_without_floor(measured))
+    if len(curve) < 2 or any(later <= earlier for (_, earlier), (_, later) in pairwise(curve)):
+        raise ConversionError(f"{folder}: the length of speech does not grow with length_scale ({measured})")
     hop = 1
     for rate in model.args.upsample_rates_decoder:
         hop *= int(rate)

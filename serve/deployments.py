@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 METRICS_TIMEOUT_S = 5.0
 PROMETHEUS = "text/plain; version=0.0.4"
 
-stay_private()  # Ray imports this module in a replica before it starts the replica's server
+stay_private()  # Ray imports this module in the ingress before it starts its server
 
 
 @serve.ingress()

@@ -15,6 +15,7 @@ from serve.logs import log_as_json, quiet_libraries
 from serve.metrics import ReplicaMetrics
 from serve.models import create
 from serve.models.base import Answer, Laned, Multiplexed, Tensors
+from serve.protocol.ports import stay_private
 from serve.published import weight_set
 from serve.repository import ModelSpec, stuck_s
 from serve.routing import key_of
@@ -22,6 +23,9 @@ from serve.rows import merge, split
 from serve.runner import rows_of, run_batch
 from serve.settings import ServeSettings
 from serve.weights import ensure
+
+
+stay_private()  # Ray imports this module in a model's replica before it starts the replica's server
 
 
 @dataclass(frozen=True, slots=True)
