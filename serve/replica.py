@@ -24,7 +24,6 @@ from serve.runner import rows_of, run_batch
 from serve.settings import ServeSettings
 from serve.weights import ensure
 
-
 stay_private()  # Ray imports this module in a model's replica before it starts the replica's server
 
 
