@@ -1,7 +1,7 @@
 """One replica of one model: loads weights, batches across callers, notices when it is stuck. Ray runs it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -113,31 +113,29 @@ class ModelReplica:
         return Outcome(served.result, served.queue_s, served.compute_s, served.batch, served.share)
 
     async def _served(self, inputs: Tensors, requested: set[str], deadline: float | None) -> Served[Answer]:
+        place = self._place(inputs)  # refuses what no weights can serve before any are loaded
         held = None
-        if isinstance(self._model, Laned):
-            self._model.lane(inputs)  # refuses what no weights can serve before any are loaded
         if isinstance(self._model, Multiplexed):
             held = await self._opened(key_of(self._spec, inputs))
         if self._splits and rows_of(inputs) > 1:
             return await self._row_by_row(inputs, requested, deadline)
-        return await self._submit(Job(inputs, requested, held), deadline)
+        return await self._submit(Job(inputs, requested, held), place, deadline)
 
-    async def _submit(self, job: Job, deadline: float | None) -> Served[Answer]:
-        if not self._spec.dynamic_batching:
-            return await self._batcher.submit(job, deadline=deadline)
+    def _place(self, inputs: Tensors) -> tuple[Hashable, int]:
+        """The lane a request waits in, and what it counts there. ModelError when the model cannot serve it."""
         model = self._model
-        lane, size = (
-            (model.lane(job.inputs), model.size(job.inputs))
-            if isinstance(model, Laned)
-            else (None, rows_of(job.inputs))
-        )
+        place = (model.lane(inputs), model.size(inputs)) if isinstance(model, Laned) else (None, rows_of(inputs))
+        return place if self._spec.dynamic_batching else (None, 1)
+
+    async def _submit(self, job: Job, place: tuple[Hashable, int], deadline: float | None) -> Served[Answer]:
+        lane, size = place
         return await self._batcher.submit(job, lane=lane, size=size, deadline=deadline)
 
     async def _row_by_row(self, inputs: Tensors, requested: set[str], deadline: float | None) -> Served[Answer]:
         """Each row waits in its own lane, so a request's rows of different length don't hold each other up."""
         rows = range(rows_of(inputs))
         jobs = [Job(split(inputs, [row]), requested) for row in rows]
-        served = await asyncio.gather(*(self._submit(job, deadline) for job in jobs))
+        served = await asyncio.gather(*(self._submit(job, self._place(job.inputs), deadline) for job in jobs))
         parts: list[tuple[Sequence[int], Tensors]] = []
         for row, each in zip(rows, served, strict=True):
             if isinstance(each.result, ModelError):

@@ -17,13 +17,13 @@ import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 from whisper_normalizer.english import EnglishTextNormalizer
 
+from benchmarks.mixed import tensor as wire_tensor
 from serve.models.base import WeightSet
 from serve.published import weight_set
 from serve.settings import ServeSettings
 from serve.weights import ensure, selection
 
 LIBRIVOX = Path(__file__).parents[1] / "data" / "librivox"
-KINDS = {"FP32": np.float32, "INT32": np.int32, "INT64": np.int64}
 
 Samples = npt.NDArray[np.float32]
 
@@ -58,17 +58,6 @@ def word_error_rate() -> Callable[[Sequence[str], Sequence[str]], float]:
         return float(jiwer.wer([normalise(r) for r in references], [normalise(h) for h in hypotheses]))
 
     return rate
-
-
-def wire_tensor(name: str, values: Any, kind: str) -> triton.InferInput:
-    """An input tensor from a nested list, strings for BYTES."""
-    if kind == "BYTES":
-        array = np.array([[text.encode() for text in row] for row in values], dtype=np.object_)
-    else:
-        array = np.asarray(values, KINDS[kind])
-    tensor = triton.InferInput(name, list(array.shape), kind)
-    tensor.set_data_from_numpy(array)
-    return tensor
 
 
 @pytest.fixture(scope="session")

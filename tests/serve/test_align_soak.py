@@ -12,9 +12,10 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from benchmarks.mixed import tensor as wire_tensor
 from serve.settings import CHECKOUT
 from tests.fixtures_model_plane import start_plane
-from tests.serve.conftest import SpokenClip, wire_tensor
+from tests.serve.conftest import SpokenClip
 from tests.serve.whisperx_models import write_aligner, write_diarizer
 
 pytestmark = pytest.mark.soak
