@@ -41,6 +41,7 @@ from tests.fixtures_model_plane import start_plane
 TEXT = Path(__file__).parents[1] / "tests" / "data" / "five_minutes.txt"
 PAUSE_S = 0.7
 IN_FLIGHT = 16
+WARM_UP = 4
 THREADS = 2
 
 Samples = npt.NDArray[np.float32]
@@ -107,7 +108,7 @@ def cut_and_heard(address: str, audio: Samples) -> list[str]:
     return through_the_plane(address, [audio[int(w.start * RATE) : int(w.end * RATE)] for w in cut])
 
 
-def contenders(address: str, speech: Speech) -> dict[str, Callable[[], list[str]]]:
+def contenders(address: str) -> dict[str, Callable[[Speech], list[str]]]:
     """Every contender by name, models loaded."""
     import whisperx  # noqa: PLC0415 - five seconds, and only here
     from faster_whisper import BatchedInferencePipeline, WhisperModel  # noqa: PLC0415
@@ -121,9 +122,8 @@ def contenders(address: str, speech: Speech) -> dict[str, Callable[[], list[str]
     peer = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=THREADS, local_files_only=True)
     batched = BatchedInferencePipeline(peer)
     x = whisperx.load_model(folder, "cpu", compute_type="int8", threads=THREADS, language="en")
-    joined = speech.joined
 
-    def in_process() -> list[str]:
+    def in_process(speech: Speech) -> list[str]:
         requests = [{"AUDIO": clip[None], "LANGUAGE": np.array([[b"en"]], np.object_)} for clip in speech.clips]
         answers = own.infer(requests, [set()] * len(requests))
         return [answer["TEXT"].item().decode() for answer in answers if isinstance(answer, dict)]
@@ -132,16 +132,22 @@ def contenders(address: str, speech: Speech) -> dict[str, Callable[[], list[str]
         return " ".join(segment.text for segment in peer.transcribe(clip, **options)[0])
 
     lean = {"language": "en", "beam_size": 1, "word_timestamps": True}
+
+    def clip_by_clip(**options: Any) -> Callable[[Speech], list[str]]:
+        return lambda speech: [transcribed(clip, **options) for clip in speech.clips]
+
     return {
-        "octavia, gRPC, clips": lambda: through_the_plane(address, speech.clips),
+        "octavia, gRPC, clips": lambda speech: through_the_plane(address, speech.clips),
         "octavia, in process, clips": in_process,
-        "faster-whisper, clips": lambda: [transcribed(clip) for clip in speech.clips],
-        "faster-whisper, clips, beam 1, en": lambda: [transcribed(clip, **lean) for clip in speech.clips],
-        "octavia, gRPC, joined": lambda: cut_and_heard(address, joined),
-        "faster-whisper batched, joined": lambda: [
-            segment.text for segment in batched.transcribe(joined, batch_size=8, **lean)[0]
+        "faster-whisper, clips": clip_by_clip(),
+        "faster-whisper, clips, beam 1, en": clip_by_clip(**lean),
+        "octavia, gRPC, joined": lambda speech: cut_and_heard(address, speech.joined),
+        "faster-whisper batched, joined": lambda speech: [
+            segment.text for segment in batched.transcribe(speech.joined, batch_size=8, **lean)[0]
         ],
-        "whisperx, joined": lambda: [each["text"] for each in x.transcribe(joined, batch_size=8)["segments"]],
+        "whisperx, joined": lambda speech: [
+            each["text"] for each in x.transcribe(speech.joined, batch_size=8)["segments"]
+        ],
     }
 
 
@@ -168,15 +174,15 @@ def main() -> None:
         plane = start_plane(Path(folder) / "serve.log", OCTAVIA_PARENT_PID=str(os.getpid()))
         try:
             speech = spoken(plane.address, options.clips)
-            every = contenders(plane.address, speech)
+            every = contenders(plane.address)
             for run in every.values():
-                run()
+                run(Speech(speech.clips[:WARM_UP], speech.texts[:WARM_UP]))
             times: dict[str, list[float]] = {name: [] for name in every}
             heard: dict[str, list[str]] = {}
             for _ in range(options.rounds):
                 for name, run in every.items():
                     began = time.perf_counter()
-                    heard[name] = run()
+                    heard[name] = run(speech)
                     times[name].append(time.perf_counter() - began)
         finally:
             plane.stop()

@@ -19,7 +19,7 @@ AIM_S = 9.0
 LONGEST_S = 20.0
 """The longest window there is; Whisper could hear 30 s, and loses words towards the end of that."""
 LONG_GAP_S = 3.0
-PADDING_S = 0.2
+PADDING_S = 0.4
 FRAME_S = 0.032
 TOUCHING_S = 0.1
 SHORTEST_PIECE_S = 5.0

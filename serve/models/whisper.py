@@ -29,6 +29,9 @@ TASKS = ("transcribe", "translate")
 FRAMES_PER_S = 100
 HOP = 160
 LONGEST_S = 30
+PARALLEL_ROWS = {"cpu": "1", "cuda": "8"}
+"""Rows the encoder and the aligner take in one call: on a CPU more do not fit its caches, and take a third longer."""
+
 COMPUTE_TYPES = {"cpu": "int8", "cuda": "float16"}
 
 PREPEND, APPEND = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
@@ -76,6 +79,7 @@ class Whisper:
         self._compute_type = COMPUTE_TYPES[self._device] if compute_type == "auto" else compute_type
         self._workers = int(parameters.get("workers", "2"))
         self._rows_at_once = int(parameters.get("max_batch_rows", "8"))
+        self._parallel_rows = int(parameters.get("parallel_rows", PARALLEL_ROWS[self._device]))
         self._buckets = _buckets(parameters.get("windows_s", ",".join(str(each) for each in rules.BUCKETS_S)))
         self._vad = Vad({}) if parameters.get("vad", "true") == "true" else None
 
@@ -188,7 +192,7 @@ class Whisper:
         features = np.stack([self._features(window.audio, frames) for window in windows])
         net = self._net.model
         to_cpu = self._device == "cuda" and not all(window.language for window in windows)
-        encoded = net.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(features, np.float32)), to_cpu)
+        encoded = self._encode(features, to_cpu)
         languages = self._detect(windows, encoded)
         tokenizers = [self._tokenizers[name, window.task] for (name, _), window in zip(languages, windows, strict=True)]
         prompts = [[*tokenizer.sot_sequence, tokenizer.no_timestamps] for tokenizer in tokenizers]
@@ -196,7 +200,7 @@ class Whisper:
             encoded,
             prompts,
             beam_size=self._beam_size,
-            max_length=len(prompts[0]) + rules.token_cap(bucket),
+            max_length=2 * rules.token_cap(bucket),  # CTranslate2 stops at half of it
             sampling_temperature=0,
             return_scores=True,
             return_no_speech_prob=True,
@@ -206,6 +210,14 @@ class Whisper:
         decoded = [_decode(*each) for each in zip(tokenizers, results, windows, strict=True)]
         words = self._align(windows, tokenizers, decoded, encoded, frames)
         return [Heard(*language, d, w) for language, d, w in zip(languages, decoded, words, strict=True)]
+
+    def _encode(self, features: npt.NDArray[np.float32], to_cpu: bool) -> Any:
+        """The encoder's states [rows, states, d]."""
+        parts = [
+            self._net.model.encode(_view(features[at : at + self._parallel_rows]), to_cpu)
+            for at in range(0, len(features), self._parallel_rows)
+        ]
+        return parts[0] if len(parts) == 1 else _view(np.concatenate([np.array(part) for part in parts]))
 
     def _features(self, audio: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.float32]:
         """Log-mel features [80, frames]. The audio, not the features, is padded with zeros, as OpenAI trained it."""
@@ -236,17 +248,14 @@ class Whisper:
         keys = [(tokenizer.language, tokenizer.task) for tokenizer in tokenizers]
         for key in sorted(set(keys)):
             chosen = [i for i, k in enumerate(keys) if k == key and decoded[i].tokens and rules.is_speech(decoded[i])]
-            if not chosen:
-                continue
-            part = encoded
-            if len(chosen) < len(windows):
-                part = ctranslate2.StorageView.from_array(np.ascontiguousarray(np.array(encoded)[chosen]))
-            lengths = [min(frames, -(-len(windows[i].audio) // HOP)) for i in chosen]
-            tokens = [list(decoded[i].tokens) for i in chosen]
-            for i, found in zip(
-                chosen, self._net.find_alignment(tokenizers[chosen[0]], tokens, part, lengths), strict=True
-            ):
-                words[i] = _words(found, windows[i].seconds)
+            for at in range(0, len(chosen), self._parallel_rows):
+                rows = chosen[at : at + self._parallel_rows]
+                part = encoded if len(rows) == len(windows) else _view(np.array(encoded)[rows])
+                lengths = [min(frames, -(-len(windows[i].audio) // HOP)) for i in rows]
+                tokens = [list(decoded[i].tokens) for i in rows]
+                found = self._net.find_alignment(tokenizers[rows[0]], tokens, part, lengths)
+                for i, alignment in zip(rows, found, strict=True):
+                    words[i] = _words(alignment, windows[i].seconds)
         return words
 
 
@@ -256,6 +265,10 @@ def _buckets(text: str) -> tuple[int, ...]:
     if list(buckets) != sorted({*buckets}) or buckets[0] <= rules.MARGIN_S or buckets[-1] != LONGEST_S:
         raise ValueError(f"windows_s is '{text}': expected rising whole seconds that end with {LONGEST_S}")
     return buckets
+
+
+def _view(values: npt.NDArray[np.float32]) -> Any:
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(values))
 
 
 def _nothing(window: Window) -> Heard:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 import pytest
 import tritonclient.grpc as triton
@@ -16,7 +17,6 @@ from tests.fixtures_model_plane import Plane
 
 Tensor = Callable[[str, Any, str], triton.InferInput]
 AGAIN_S = 90
-SPEECH = np.random.default_rng(0).normal(size=(1, 28 * 16_000)).astype(np.float32) * 0.1
 TEXT = "If it rains tomorrow, we will stay at home and read. " * 15
 
 
@@ -36,6 +36,11 @@ async def call_until_killed(address: str, model: str, inputs: list[Any], victims
     return str(status)
 
 
+def all_of(clips: list[Any]) -> npt.NDArray[np.float32]:
+    """Speech that keeps Whisper busy for a second or more: [1, samples] of all clips in a row."""
+    return np.concatenate([clip.audio for clip in clips])[None]
+
+
 def until_answered(client: triton.InferenceServerClient, model: str, inputs: list[Any]) -> Any:
     """The answer of a client that repeats what was UNAVAILABLE."""
     deadline = time.monotonic() + AGAIN_S
@@ -53,7 +58,10 @@ def test_a_killed_replica_is_unavailable_and_then_serves_again_as_before(
     plane: Plane, triton_client: triton.InferenceServerClient, make_tensor: Tensor, librivox: list[Any], model: str
 ) -> None:
     busy, question = {
-        "whisper": ([make_tensor("AUDIO", SPEECH, "FP32")], [make_tensor("AUDIO", [librivox[1].audio], "FP32")]),
+        "whisper": (
+            [make_tensor("AUDIO", all_of(librivox), "FP32")],
+            [make_tensor("AUDIO", [librivox[1].audio], "FP32")],
+        ),
         "coqui_tts": ([make_tensor("TEXT", [[TEXT]], "BYTES")], [make_tensor("TEXT", [["Hello there."]], "BYTES")]),
     }[model]
     output = {"whisper": "SEGMENTS", "coqui_tts": "AUDIO"}[model]
@@ -67,10 +75,10 @@ def test_a_killed_replica_is_unavailable_and_then_serves_again_as_before(
 
 
 def test_the_protocols_own_replica_comes_back_as_well(
-    plane: Plane, triton_client: triton.InferenceServerClient, make_tensor: Tensor
+    plane: Plane, triton_client: triton.InferenceServerClient, make_tensor: Tensor, librivox: list[Any]
 ) -> None:
     (victim,) = plane.replicas("protocol")
-    speech = [make_tensor("AUDIO", SPEECH, "FP32")]
+    speech = [make_tensor("AUDIO", all_of(librivox), "FP32")]
     assert asyncio.run(call_until_killed(plane.address, "whisper", speech, [victim])) == "StatusCode.UNAVAILABLE"
     answer = until_answered(triton_client, "vad", [make_tensor("AUDIO", np.zeros(512), "FP32")])
     assert answer.as_numpy("PROBABILITY").shape == (1,)

@@ -32,7 +32,9 @@ def decoded(text: str = "Hello there.", **changes: object) -> Decoded:
     return Decoded(**values | changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("seconds", "bucket"), [(0, 8), (4, 8), (4.01, 8), (9.9, 12), (18, 20), (22.1, 30), (30, 30)])
+@pytest.mark.parametrize(
+    ("seconds", "bucket"), [(0, 8), (4, 8), (4.01, 8), (9.9, 12), (14, 16), (18, 22), (20.1, 30), (30, 30)]
+)
 def test_a_window_leaves_two_seconds_of_silence_after_the_speech(seconds: float, bucket: int) -> None:
     assert bucket_s(seconds) == bucket
 
