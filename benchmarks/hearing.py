@@ -40,7 +40,7 @@ from tests.fixtures_model_plane import start_plane
 
 TEXT = Path(__file__).parents[1] / "tests" / "data" / "five_minutes.txt"
 PAUSE_S = 0.7
-IN_FLIGHT = 16
+IN_FLIGHT = 32
 WARM_UP = 4
 THREADS = 2
 

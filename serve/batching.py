@@ -9,6 +9,7 @@ measured so far. What was cancelled or ran out of time while it waited never ent
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -128,9 +129,14 @@ class Batcher(Generic[Request, Result]):
         """How long a request that came now would wait, at the mean speed of the batches so far."""
         if len(self._running) < self.limits.slots:
             return 0.0
+        return (self._running_units() + self.queued) * self._unit_s / self.limits.slots
+
+    def _running_units(self) -> float:
+        """Units of the running batches that are not done yet, at the mean speed of the batches so far."""
+        if not self._unit_s:
+            return float(sum(each.size for each in self._running.values()))
         now = time.monotonic()
-        remaining = sum(max(0.0, each.size * self._unit_s - (now - each.began)) for each in self._running.values())
-        return (remaining + self.queued * self._unit_s) / self.limits.slots
+        return sum(max(0.0, each.size - (now - each.began) / self._unit_s) for each in self._running.values())
 
     def _admit(self, size: int, deadline: float | None) -> None:
         if self.queued and self.queued + size > self.limits.max_queued:
@@ -188,9 +194,12 @@ class Batcher(Generic[Request, Result]):
         return neglected, min(lane.size, self._max_size), -lane.waiting[0].since
 
     def _take(self, lane: _Lane[Request, Result]) -> list[_Waiting[Request, Result]]:
-        """The next batch of a lane, in order of arrival, without what is too late. Free slots share what is waiting."""
-        free = self.limits.slots - len(self._running)
-        limit = min(self._max_size, max(1, -(-self.queued // free)))
+        """The next batch of a lane, in order of arrival, without what is too late.
+
+        The slots share what is waiting and what is still running, so that all end together.
+        """
+        share = math.ceil((self.queued + self._running_units()) / self.limits.slots)
+        limit = min(self._max_size, max(1, share))
         batch: list[_Waiting[Request, Result]] = []
         taken = 0
         while lane.waiting and (not batch or taken + lane.waiting[0].size <= limit):

@@ -228,3 +228,19 @@ def test_what_a_batch_raises_reaches_each_of_its_callers_and_the_next_batch_runs
         assert (await batcher.submit("c")).result == "C"
 
     run(scenario)
+
+
+def test_a_free_slot_leaves_its_share_of_what_waits_to_the_busy_one() -> None:
+    async def scenario() -> None:
+        work = Recorder()
+        work.gate = asyncio.Event()
+        batcher = Batcher(work, Limits(max_size=8, preferred=9, max_delay_s=0.02, slots=2))
+        calls = [asyncio.ensure_future(batcher.submit("a"))]
+        await asyncio.sleep(0.05)
+        calls += [asyncio.ensure_future(batcher.submit(name)) for name in "bcdefghij"]
+        await asyncio.sleep(0.05)
+        work.gate.set()
+        await asyncio.gather(*calls)
+        assert [len(batch) for batch in work.batches][:2] == [1, 5], "half of the nine that wait and the one that runs"
+
+    run(scenario)
