@@ -206,7 +206,7 @@ def test_a_request_that_would_wait_longer_than_it_can_is_refused_before_it_waits
 def test_a_batch_that_did_not_fit_into_memory_makes_the_next_ones_half_as_large() -> None:
     async def scenario() -> None:
         work = Recorder()
-        batcher = Batcher(work, Limits(max_size=4, preferred=4, max_delay_s=0.005))
+        batcher = Batcher(work, Limits(max_size=4, preferred=4, max_delay_s=0.2))
         batcher.halve()
         await together(*(batcher.submit(c) for c in "abcd"))
         assert work.batches == [["a", "b"], ["c", "d"]]
@@ -222,7 +222,7 @@ def test_what_a_batch_raises_reaches_each_of_its_callers_and_the_next_batch_runs
                     raise OSError("gone")
                 return await super().__call__(batch)
 
-        batcher = Batcher(Breaks(), Limits(max_size=2, preferred=2, max_delay_s=0.005))
+        batcher = Batcher(Breaks(), Limits(max_size=2, preferred=2, max_delay_s=0.2))
         results = await asyncio.gather(*(batcher.submit(c) for c in ("bad", "b")), return_exceptions=True)
         assert [type(each) for each in results] == [OSError, OSError]
         assert (await batcher.submit("c")).result == "C"
