@@ -12,7 +12,7 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench serving triton weights setup system clean
+.PHONY: help demo test lint up soak bench serving accounts triton weights setup system clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -47,6 +47,9 @@ serving: weights ## The model plane against its own classes and against peers; o
 	$(STARTER) $(BIN)/python -m benchmarks.resilience
 	$(STARTER) $(BIN)/python -m benchmarks.memory
 	$(STARTER) $(BIN)/python -m benchmarks.autoscaling
+
+accounts: setup ## Does time tell whether an address is known; do a hundred logins leave the API to others
+	$(BIN)/python -m benchmarks.logins
 
 triton: weights $(TRITON)/.installed ## Serve model_repo/ by a real Triton and hold it to our protocol tests
 	$(STARTER) $(BIN)/python -m scripts.triton $(BIN)/pytest tests/serve/test_open_inference.py

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 import uvicorn
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from orchestrator.accounts.routes import router as accounts
+from orchestrator.accounts.own_routes import router as own
+from orchestrator.accounts.routes import router as entering
 from orchestrator.accounts.tokens import AccessTokens
 from orchestrator.backends import open_backends
 from orchestrator.body_limit import BodyLimitMiddleware
@@ -24,6 +25,8 @@ from orchestrator.local.processes import end_with_parent
 from orchestrator.logs import configure_logging
 from orchestrator.media.routes import router as media
 from orchestrator.problems import Problem, documented, install
+from orchestrator.rate_limits.dependencies import limited
+from orchestrator.rate_limits.service import RateLimits
 from orchestrator.settings import Settings, get_settings
 from orchestrator.storage import Storage
 
@@ -56,8 +59,10 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     )
     app.add_middleware(BodyLimitMiddleware, streaming=frozenset({"/v1/media"}))
     install(app)
-    for router in (accounts, media, jobs):
+    for router in (entering, own):
         app.include_router(router)
+    for router in (media, jobs):
+        app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
     _add_health(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -75,6 +80,7 @@ async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppC
             sessions=sessions(engine),
             storage=Storage.from_settings(settings),
             tokens=AccessTokens.from_settings(settings),
+            limits=RateLimits(engine, settings),
             news=news,
             backends=backends,
             probes=asyncio.Semaphore(PROBES_AT_ONCE),
@@ -119,6 +125,7 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # orchestrator.client_address reads them, and from trusted proxies only
         timeout_graceful_shutdown=DRAIN_S,
     )
 

@@ -35,7 +35,13 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
                 return None
 
         try:
-            yield Backends(partial(durable.enqueue_job, client), cancel, capabilities)
+            yield Backends(
+                enqueue=partial(durable.enqueue_job, client),
+                cancel=cancel,
+                capabilities=capabilities,
+                enqueue_mail=partial(durable.enqueue_mail, client),
+                enqueue_account_request=partial(durable.enqueue_account_request, client),
+            )
         finally:
             client.destroy()
             engine.dispose()

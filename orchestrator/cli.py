@@ -35,6 +35,9 @@ errors = Console(stderr=True)
 
 SourceFile = Annotated[Path, typer.Argument(help="A video or audio file.", exists=True, dir_okay=False, readable=True)]
 Language = Annotated[str | None, typer.Option("--from", help="Language spoken in the file; detected when left out.")]
+Email = Annotated[str, typer.Argument(help="The account's e-mail address.")]
+SHOWN = ("id", "email", "name", "status", "role", "language", "time_zone", "created_at", "verified_at")
+
 OutputFolder = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 
 
@@ -103,6 +106,7 @@ def users_create(
     email: Annotated[str | None, typer.Option(help="Asked for when left out, like name and password.")] = None,
     name: Annotated[str | None, typer.Option()] = None,
     password: Annotated[str | None, typer.Option()] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="With the role of an administrator.")] = False,
 ) -> None:
     """Create a user who can log in, in the database of OCTAVIA_DATABASE_URL or of the running `octavia up`."""
     from orchestrator.accounts import commands  # noqa: PLC0415  (keeps `octavia --help` free of the database)
@@ -114,10 +118,64 @@ def users_create(
     password = password or typer.prompt("Password", hide_input=True, confirmation_prompt=True)
 
     async def create() -> None:
-        user = await commands.create(get_settings(), email=str(email), name=str(name), password=str(password))
+        user = await commands.create(
+            get_settings(), email=str(email), name=str(name), password=str(password), admin=admin
+        )
         console.print(f"Created {user.email} ({user.id}).", markup=False)
 
     _run(create())
+
+
+@users_app.command("list")
+def users_list(
+    status: Annotated[str | None, typer.Option(help="Only pending, active, disabled or deleted ones.")] = None,
+) -> None:
+    """Every account: address, status, role, name."""
+    from orchestrator.accounts import commands  # noqa: PLC0415
+
+    async def show() -> None:
+        for user in await commands.listed(get_settings(), status):
+            console.print(f"{user.email}  {user.status}  {user.role}  {user.name}", markup=False, soft_wrap=True)
+
+    _run(show())
+
+
+@users_app.command("show")
+def users_show(email: Email) -> None:
+    """One account."""
+    from orchestrator.accounts import commands  # noqa: PLC0415
+
+    async def show() -> None:
+        user = await commands.show(get_settings(), email)
+        for label in SHOWN:
+            value = getattr(user, label)
+            console.print(f"{label:12} {'-' if value is None else value}", markup=False, soft_wrap=True)
+
+    _run(show())
+
+
+@users_app.command("grant")
+def users_grant(email: Email, role: Annotated[str, typer.Option(help="admin or user.")] = "admin") -> None:
+    """Give an account a role."""
+    from orchestrator.accounts import commands  # noqa: PLC0415
+
+    async def grant() -> None:
+        user = await commands.grant(get_settings(), email, role)
+        console.print(f"{user.email} is {user.role} now.", markup=False)
+
+    _run(grant())
+
+
+@users_app.command("disable")
+def users_disable(email: Email, undo: Annotated[bool, typer.Option("--undo", help="Let it in again.")] = False) -> None:
+    """Lock an account out: its logins end, its data stay."""
+    from orchestrator.accounts import commands  # noqa: PLC0415
+
+    async def switch() -> None:
+        user = await commands.switch(get_settings(), email, disabled=not undo)
+        console.print(f"{user.email} is {user.status} now.", markup=False)
+
+    _run(switch())
 
 
 def main() -> None:

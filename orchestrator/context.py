@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from orchestrator.accounts.tokens import AccessTokens
 from orchestrator.capabilities import Capabilities
 from orchestrator.jobs.events import JobNews
+from orchestrator.rate_limits.service import RateLimits
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
 
@@ -21,6 +22,18 @@ class Enqueue(Protocol):
     """Enqueues a job's workflow in the caller's transaction, so that row and workflow exist together or not at all."""
 
     def __call__(self, session: Session, job_id: UUID, user_id: UUID, /) -> None: ...
+
+
+class EnqueueMail(Protocol):
+    """Enqueues a mail's workflow in the caller's transaction, so that row and workflow exist together or not at all."""
+
+    def __call__(self, session: Session, mail_id: UUID, /) -> None: ...
+
+
+class EnqueueAccountRequest(Protocol):
+    """Enqueues the workflow that answers an account request in the caller's transaction."""
+
+    def __call__(self, session: Session, request_id: UUID, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,8 @@ class Backends:
     """Stops a job's workflow, which is already decided as cancelled. May fail: the sweeper repeats it."""
     capabilities: Callable[[], Awaitable[Capabilities | None]]
     """What the models can do; None while the model plane cannot be asked."""
+    enqueue_mail: EnqueueMail
+    enqueue_account_request: EnqueueAccountRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,7 @@ class AppContext:
     sessions: async_sessionmaker[AsyncSession]
     storage: Storage
     tokens: AccessTokens
+    limits: RateLimits
     news: JobNews
     backends: Backends
     probes: asyncio.Semaphore

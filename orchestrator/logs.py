@@ -1,6 +1,7 @@
 """Structured logs of every process: JSON lines, or colours where a terminal watches.
 
-Never logged: tokens, passwords, bodies of requests or e-mails, and what people say in their media.
+Never logged: tokens, passwords, bodies of requests or e-mails, and what people say in their media. One
+exception: without a mail server, in development, the link of a mail.
 """
 
 import logging

@@ -3,12 +3,19 @@
 import os
 import secrets
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 2**20
+
+MAILBOX = r"^(([^<>\r\n]* )?<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)$"
+"""A mailbox with or without a name: `Octavia <noreply@example.org>`."""
+
+SmtpTls = Literal["starttls", "tls", "none"]
 
 
 class Settings(BaseSettings):
@@ -46,8 +53,32 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr | None = Field(default=None, min_length=32)
     """Key that signs access tokens, at least 32 characters; None: made once in data_dir/secret, for its owner only."""
 
-    access_token_minutes: int = Field(default=60, ge=1)
-    """How long a login lasts."""
+    jwt_previous_secrets: list[Annotated[SecretStr, Field(min_length=32)]] = []
+    """Keys that signed access tokens until lately: still accepted, while the new jwt_secret takes over. A JSON list."""
+
+    access_token_minutes: int = Field(default=15, ge=1)
+    """How long an access token is good for; a refresh token gets the next one."""
+
+    session_idle_days: float = Field(default=30, gt=0)
+    """A login that is not refreshed for so long ends."""
+
+    session_max_days: float = Field(default=180, gt=0)
+    """Every login ends after so long."""
+
+    verify_hours: int = Field(default=24, ge=1)
+    """How long the link of a verification e-mail is good for."""
+
+    reset_minutes: int = Field(default=60, ge=1)
+    """How long the link of a password reset is good for."""
+
+    trusted_proxies: list[IPv4Network | IPv6Network] = []
+    """Networks (CIDR) of our own proxies and load balancers, whose X-Forwarded-For says who is calling."""
+
+    rate_limits_enabled: bool = True
+    """Refuse with 429 what is asked for too often."""
+
+    rate_limits: dict[str, str] = {}
+    """Limits other than those of orchestrator/rate_limits/rules.py: {"log_in.address": "100/minute"}."""
 
     max_video_bytes: int = 500 * MIB
     """Largest video upload."""
@@ -78,6 +109,30 @@ class Settings(BaseSettings):
 
     sse_heartbeat_s: float = 15
     """Silence on an event stream after which a comment is sent, so that proxies keep the connection."""
+
+    web_url: str = Field(default="http://localhost:3000", pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """Where the web frontend lives: links in e-mails lead there."""
+
+    mail_from: str = Field(default="Octavia <noreply@localhost>", pattern=MAILBOX)
+    """Sender of e-mails."""
+
+    smtp_host: str | None = None
+    """Mail server; None: mails are written to data_dir/outbox and their links are logged, for development."""
+
+    smtp_port: int | None = None
+    """Port of the mail server; None: 587 with starttls, 465 with tls, 25 with none."""
+
+    smtp_username: str | None = None
+    """Whom to log in as at the mail server; None: no login."""
+
+    smtp_password: SecretStr | None = None
+    """The password to it. Never sent unencrypted, but to this machine itself."""
+
+    smtp_tls: SmtpTls = "starttls"
+    """Encryption to the mail server: starttls (insisted on), tls from the first byte, or none."""
+
+    smtp_timeout_s: float = Field(default=60, gt=0)
+    """How long one mail may take from connecting to the server's acceptance."""
 
     @property
     def max_upload_bytes(self) -> int:

@@ -23,7 +23,10 @@ from sqlalchemy.orm import Session
 
 from orchestrator import migrations
 from orchestrator.accounts import service as accounts
+from orchestrator.accounts import sessions as login_sessions
+from orchestrator.accounts.audit import SYSTEM
 from orchestrator.accounts.models import User
+from orchestrator.accounts.sessions import Lifetimes
 from orchestrator.accounts.tokens import AccessTokens
 from orchestrator.app import create_app
 from orchestrator.capabilities import Capabilities, Pair, Voice
@@ -109,7 +112,12 @@ def make_session(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
 
 @pytest.fixture
 def app_settings(database_url: str, tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path / "data", database_url=database_url, jwt_secret=SecretStr("s" * 40))
+    return Settings(
+        data_dir=tmp_path / "data",
+        database_url=database_url,
+        jwt_secret=SecretStr("s" * 40),
+        rate_limits_enabled=False,  # tests ask for a lot at once
+    )
 
 
 @pytest.fixture
@@ -139,17 +147,31 @@ class QueueStandIn:
 
     enqueued: list[tuple[UUID, UUID]] = field(default_factory=list)
     cancelled: list[UUID] = field(default_factory=list)
+    mails: list[UUID] = field(default_factory=list)
+    account_requests: list[UUID] = field(default_factory=list)
     known: Capabilities | None = KNOWN
     refusal: Exception | None = None
 
     @asynccontextmanager
     async def open(self, _: Settings) -> AsyncIterator[Backends]:
-        yield Backends(self._enqueue, self._cancel, self._capabilities)
+        yield Backends(
+            self._enqueue, self._cancel, self._capabilities, self.enqueue_mail, self._enqueue_account_request
+        )
 
     def _enqueue(self, session: Session, job_id: UUID, user_id: UUID, /) -> None:
         if self.refusal:
             raise self.refusal
         self.enqueued.append((job_id, user_id))
+
+    def enqueue_mail(self, session: Session, mail_id: UUID, /) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.mails.append(mail_id)
+
+    def _enqueue_account_request(self, session: Session, request_id: UUID, /) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.account_requests.append(request_id)
 
     async def _cancel(self, job_id: UUID) -> None:
         if self.refusal:
@@ -190,27 +212,39 @@ async def user(make_user: MakeUser) -> User:
     return await make_user("elinor@example.org")
 
 
+Bearer = Callable[[User | None], Awaitable[dict[str, str]]]
+
+
+@pytest.fixture
+def bearer(app_settings: Settings, make_session: async_sessionmaker[AsyncSession]) -> Bearer:
+    """The header with an access token of a new login of the user; none without one."""
+
+    async def header(user: User | None) -> dict[str, str]:
+        if user is None:
+            return {}
+        async with make_session.begin() as session:
+            entry = await login_sessions.start(session, user, SYSTEM, Lifetimes.from_settings(app_settings))
+        return {"Authorization": f"Bearer {AccessTokens.from_settings(app_settings).issue(user.id, entry.session_id)}"}
+
+    return header
+
+
 MakeClient = Callable[[User | None], Awaitable[httpx.AsyncClient]]
 
 
 @pytest.fixture
-async def make_client(application: FastAPI, app_settings: Settings) -> AsyncIterator[MakeClient]:
+async def make_client(application: FastAPI, bearer: Bearer) -> AsyncIterator[MakeClient]:
     """Clients of the application in this process, each with a user's token or without one."""
     async with AsyncExitStack() as stack:
 
         async def make(user: User | None) -> httpx.AsyncClient:
             transport = httpx.ASGITransport(application)
+            headers = await bearer(user)
             return await stack.enter_async_context(
-                httpx.AsyncClient(transport=transport, base_url="http://api", headers=bearer(app_settings, user))
+                httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers)
             )
 
         yield make
-
-
-def bearer(settings: Settings, user: User | None) -> dict[str, str]:
-    if user is None:
-        return {}
-    return {"Authorization": f"Bearer {AccessTokens.from_settings(settings).issue(user.id)}"}
 
 
 @pytest.fixture
@@ -231,7 +265,9 @@ async def server(application: FastAPI) -> AsyncIterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        config = uvicorn.Config(application, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            application, lifespan="off", log_config=None, proxy_headers=False, timeout_graceful_shutdown=1
+        )
         running = uvicorn.Server(config)
         async with _serving(running, listener):
             yield f"http://127.0.0.1:{port}"
@@ -248,9 +284,9 @@ async def _serving(server: uvicorn.Server, listener: socket.socket) -> AsyncIter
 
 
 @pytest.fixture
-async def live(server: str, app_settings: Settings, user: User) -> AsyncIterator[httpx.AsyncClient]:
+async def live(server: str, bearer: Bearer, user: User) -> AsyncIterator[httpx.AsyncClient]:
     """As `client`, over a real connection: for streams and broken uploads."""
-    async with httpx.AsyncClient(base_url=server, headers=bearer(app_settings, user), timeout=30) as client:
+    async with httpx.AsyncClient(base_url=server, headers=await bearer(user), timeout=30) as client:
         yield client
 
 

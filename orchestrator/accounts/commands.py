@@ -1,9 +1,14 @@
 """What the command line does with accounts, straight in the database."""
 
-import sqlalchemy as sa
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
-from orchestrator.accounts import service
-from orchestrator.accounts.models import User
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from orchestrator.accounts import audit, deletion, service
+from orchestrator.accounts.audit import SYSTEM
+from orchestrator.accounts.models import ROLES, User
 from orchestrator.database import make_engine, sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.local.state import find_running
@@ -26,6 +31,25 @@ class UnusableDatabaseError(OctaviaError):
         super().__init__("database_unusable", f"The database refused: {reason}. Has `octavia up` run on it?", 503)
 
 
+class NoSuchUserError(OctaviaError):
+    def __init__(self, email: str) -> None:
+        super().__init__(
+            "no_such_user", f"There is no account with the address {email}. See `octavia users list`.", 404
+        )
+
+
+class NoSuchRoleError(OctaviaError):
+    def __init__(self, role: str) -> None:
+        super().__init__("no_such_role", f"There is no role '{role}'. Roles: {', '.join(ROLES)}.", 422)
+
+
+class NotSwitchableError(OctaviaError):
+    """Only an active account can be disabled, and only a disabled one enabled."""
+
+    def __init__(self, user: User) -> None:
+        super().__init__("not_switchable", f"The account {user.email} is {user.status}. Nothing was changed.", 409)
+
+
 def database_url(settings: Settings) -> str:
     """The database of the settings, else that of the running `octavia up`. Raises NoRunningDatabaseError."""
     if settings.database_url:
@@ -36,13 +60,66 @@ def database_url(settings: Settings) -> str:
     return running.database_url
 
 
-async def create(settings: Settings, *, email: str, name: str, password: str) -> User:
-    """A new account in `database_url`. Raises what that and `service.create_user` do, and UnusableDatabaseError."""
+@asynccontextmanager
+async def _transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
     engine = make_engine(database_url(settings), quick=True)
     try:
         async with sessions(engine).begin() as session:
-            return await service.create_user(session, email=email, name=name, password=password)
+            yield session
     except sa.exc.DBAPIError as error:
         raise UnusableDatabaseError(error) from error
     finally:
         await engine.dispose()
+
+
+async def create(settings: Settings, *, email: str, name: str, password: str, admin: bool = False) -> User:
+    """A new active account. Raises what `service.create_user` does, and UnusableDatabaseError."""
+    role = "admin" if admin else "user"
+    async with _transaction(settings) as session:
+        user = await service.create_user(session, email=email, name=name, password=password, role=role)
+        if admin:
+            audit.record(session, user.id, "role_granted", SYSTEM, before=None, after=role)
+        return user
+
+
+async def listed(settings: Settings, status: str | None = None) -> Sequence[User]:
+    """Accounts in the order they were made, all or those of a status."""
+    query = sa.select(User).order_by(User.id)
+    if status is not None:
+        query = query.where(User.status == status)
+    async with _transaction(settings) as session:
+        return (await session.scalars(query)).all()
+
+
+async def show(settings: Settings, email: str) -> User:
+    """Raises NoSuchUserError."""
+    async with _transaction(settings) as session:
+        return await _found(session, email)
+
+
+async def grant(settings: Settings, email: str, role: str) -> User:
+    """Gives an account another role. Raises NoSuchUserError, NoSuchRoleError."""
+    if role not in ROLES:
+        raise NoSuchRoleError(role)
+    async with _transaction(settings) as session:
+        user = await _found(session, email)
+        audit.record(session, user.id, "role_granted", SYSTEM, before=user.role, after=role)
+        user.role = role
+        return user
+
+
+async def switch(settings: Settings, email: str, *, disabled: bool) -> User:
+    """Locks an account out or lets it in again. Raises NoSuchUserError, NotSwitchableError."""
+    async with _transaction(settings) as session:
+        user = await _found(session, email)
+        if user.status != ("active" if disabled else "disabled"):
+            raise NotSwitchableError(user)
+        await deletion.disable(session, user, disabled=disabled)
+        return user
+
+
+async def _found(session: AsyncSession, email: str) -> User:
+    user = await service.find_by_email(session, email)
+    if user is None:
+        raise NoSuchUserError(email)
+    return user

@@ -1,11 +1,13 @@
-"""Access tokens: JWT signed with HS256, and nothing else accepted."""
+"""Access tokens: JWT signed with HS256 under a named key, and nothing else accepted."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 from uuid import UUID
 
 import jwt
+from uuid_utils.compat import uuid7
 
 from orchestrator.errors import OctaviaError
 from orchestrator.settings import Settings
@@ -14,8 +16,8 @@ ALGORITHM = "HS256"
 ISSUER = "octavia"
 AUDIENCE = "octavia-api"
 ACCESS = "access"
-LOCAL_LIFETIME = timedelta(days=365)
 CLOCK_SKEW_S = 10
+REQUIRED = ("iss", "aud", "sub", "sid", "iat", "exp", "typ")
 
 
 class InvalidTokenError(OctaviaError):
@@ -29,47 +31,65 @@ class InvalidTokenError(OctaviaError):
 
 
 @dataclass(frozen=True, slots=True)
-class AccessTokens:
-    """Issues and checks tokens under one key."""
+class Claims:
+    """What a valid access token says: whose it is, and of which login."""
 
-    key: str
+    user_id: UUID
+    session_id: UUID
+
+
+def key_id(key: str) -> str:
+    """The name of a signing key in a token's header; it says nothing of the key."""
+    return hashlib.sha256(b"octavia signing key\0" + key.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTokens:
+    """Issues tokens under the first of `keys` and accepts those of all: the others are being phased out."""
+
+    keys: tuple[str, ...]
     lifetime: timedelta
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        return cls(settings.signing_key(), timedelta(minutes=settings.access_token_minutes))
+        retired = tuple(key.get_secret_value() for key in settings.jwt_previous_secrets)
+        return cls((settings.signing_key(), *retired), timedelta(minutes=settings.access_token_minutes))
 
-    def issue(self, user_id: UUID, lifetime: timedelta | None = None) -> str:
+    def issue(self, user_id: UUID, session_id: UUID, lifetime: timedelta | None = None) -> str:
         now = datetime.now(UTC)
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": str(user_id),
+            "sid": str(session_id),
+            "jti": str(uuid7()),
             "iat": now,
             "exp": now + (lifetime or self.lifetime),
             "typ": ACCESS,
         }
-        return jwt.encode(claims, self.key, ALGORITHM)
+        return jwt.encode(claims, self.keys[0], ALGORITHM, headers={"kid": key_id(self.keys[0])})
 
-    def user_of(self, token: str) -> UUID:
-        """The user a token was issued to. Raises InvalidTokenError."""
+    def read(self, token: str) -> Claims:
+        """What the token says. Raises InvalidTokenError."""
         try:
             claims = jwt.decode(
                 token,
-                self.key,
+                self._key(token),
                 algorithms=[ALGORITHM],
                 issuer=ISSUER,
                 audience=AUDIENCE,
                 leeway=CLOCK_SKEW_S,
-                options={"require": ["iss", "aud", "sub", "iat", "exp", "typ"]},
+                options={"require": list(REQUIRED)},
             )
             if claims["typ"] != ACCESS:
                 raise InvalidTokenError(given=True)
-            return UUID(claims["sub"])
-        except (jwt.InvalidTokenError, ValueError) as error:
+            return Claims(UUID(claims["sub"]), UUID(claims["sid"]))
+        except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError) as error:
             raise InvalidTokenError(given=True) from error
 
-
-def local_token(settings: Settings, user_id: UUID) -> str:
-    """A long-lived token for the command line of this machine."""
-    return AccessTokens.from_settings(settings).issue(user_id, LOCAL_LIFETIME)
+    def _key(self, token: str) -> str:
+        named = jwt.get_unverified_header(token).get("kid")
+        for key in self.keys:
+            if named == key_id(key):
+                return key
+        raise InvalidTokenError(given=True)

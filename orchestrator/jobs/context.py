@@ -2,23 +2,27 @@
 
 from dataclasses import dataclass
 
-from dbos import AsyncSQLAlchemyDatasource
+from dbos import AsyncSQLAlchemyDatasource, DBOSClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.inference import Inference
+from orchestrator.notifications.mailer import Mailer
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """The engine, storage, models and settings of this worker, and the datasource whose transactions are steps."""
+    """The engine, storage, models, mailer and settings of this worker; its datasource's transactions are steps."""
 
     settings: Settings
     engine: AsyncEngine
     storage: Storage
     models: Inference
     datasource: AsyncSQLAlchemyDatasource
+    mailer: Mailer
+    queue: DBOSClient
+    """Enqueues in the caller's transaction, as the API does."""
 
 
 _context: WorkerContext | None = None

@@ -27,6 +27,15 @@ JOBS_QUEUE = "jobs"
 CHUNKS_QUEUE = "chunks"
 """Of its own, for a waiting job would otherwise hold the place its windows and passages need."""
 
+MAIL_WORKFLOW = "mail"
+MAILS_QUEUE = "mails"
+MAILS_PER_WORKER = 4
+"""Mails a worker process sends at once. One that waits for its next attempt holds no place."""
+
+ACCOUNT_WORKFLOW = "account"
+ACCOUNTS_QUEUE = "accounts"
+ACCOUNTS_PER_WORKER = 4
+
 INTERNAL_QUEUE = "_dbos_internal_queue"
 MAX_RECOVERY_ATTEMPTS = 20
 """Every planned restart counts as one; a job that has ended its worker this often is given up."""
@@ -111,6 +120,40 @@ def enqueue_job(client: DBOSClient, session: Session, job_id: UUID, user_id: UUI
     )
 
 
+def mail_workflow_id(mail_id: UUID, look: int = 1) -> str:
+    """The workflow that looks after a mail for the first time, the second, and so on."""
+    return f"mail-{mail_id}" if look == 1 else f"mail-{mail_id}-{look}"
+
+
+def enqueue_mail(client: DBOSClient, session: Session, mail_id: UUID) -> None:
+    """Enqueue a mail's workflow in the caller's transaction."""
+    client.enqueue_in_transaction(
+        session,
+        {
+            "queue_name": MAILS_QUEUE,
+            "workflow_name": MAIL_WORKFLOW,
+            "workflow_id": mail_workflow_id(mail_id),
+            "workflow_id_reuse_policy": "reject",
+        },
+        str(mail_id),
+        1,
+    )
+
+
+def enqueue_account_request(client: DBOSClient, session: Session, request_id: UUID) -> None:
+    """Enqueue the workflow that answers an account request, in the caller's transaction."""
+    client.enqueue_in_transaction(
+        session,
+        {
+            "queue_name": ACCOUNTS_QUEUE,
+            "workflow_name": ACCOUNT_WORKFLOW,
+            "workflow_id": f"account-{request_id}",
+            "workflow_id_reuse_policy": "reject",
+        },
+        str(request_id),
+    )
+
+
 HEARING_PRIORITY = 10
 """Behind speaking, which has none and goes first: else nothing were spoken before the whole file is heard."""
 
@@ -121,7 +164,7 @@ def for_user(user_id: str, priority: int | None = None) -> SetEnqueueOptions:
 
 
 async def register_queues(*, jobs_per_worker: int, chunks_per_worker: int) -> None:
-    """The two queues, partitioned by user so that no one holds more than three quarters of a worker."""
+    """The queues. Those of jobs are partitioned by user, so that no one holds more than three quarters of a worker."""
     await DBOS.register_queue_async(
         JOBS_QUEUE,
         worker_concurrency=jobs_per_worker,
@@ -134,6 +177,18 @@ async def register_queues(*, jobs_per_worker: int, chunks_per_worker: int) -> No
         worker_concurrency=chunks_per_worker,
         partition_worker_concurrency=max(1, chunks_per_worker * 3 // 4),
         polling_interval_sec=0.2,
+        on_conflict="always_update",
+    )
+    await DBOS.register_queue_async(
+        ACCOUNTS_QUEUE,
+        worker_concurrency=ACCOUNTS_PER_WORKER,
+        polling_interval_sec=0.3,
+        on_conflict="always_update",
+    )
+    await DBOS.register_queue_async(
+        MAILS_QUEUE,
+        worker_concurrency=MAILS_PER_WORKER,
+        polling_interval_sec=0.5,
         on_conflict="always_update",
     )
 

@@ -1,31 +1,18 @@
 """Requests and answers about jobs."""
 
-import re
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from orchestrator.languages import Language
 
 Kind = Literal["video_translation", "audio_translation", "subtitles"]
 Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
 Stage = Literal["extracting", "transcribing", "translating", "synthesizing", "merging"]
 
 MOST_TARGETS = 20
-
-_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-
-
-def _language(code: str) -> str:
-    """A BCP 47 tag in its usual case: language lower, Script title, REGION upper (RFC 5646, section 2.1.1)."""
-    if not _TAG.fullmatch(code):
-        raise ValueError(f"'{code[:20]}' is not a language code; one looks like 'en' or 'pt-BR'")
-    first, *rest = code.split("-")
-    cased = {2: str.upper, 4: str.title}
-    return "-".join([first.lower(), *(cased.get(len(part), str.lower)(part) for part in rest)])
-
-
-Language = Annotated[str, AfterValidator(_language)]
 
 
 class JobOptions(BaseModel):

@@ -20,6 +20,7 @@ from orchestrator.jobs.checks import check_languages, check_media
 from orchestrator.jobs.models import Artifact, Job, Rendition, SegmentRow
 from orchestrator.jobs.schemas import JobRequest, RenditionView, SegmentView
 from orchestrator.media import service as media_service
+from orchestrator.ownership import get_own, newest_first, owned_by
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +95,7 @@ async def _insert(
 async def _by_key(session: AsyncSession, user_id: UUID, key: str | None, request: JobRequest) -> Job | None:
     if key is None:
         return None
-    job = await session.scalar(sa.select(Job).where(Job.user_id == user_id, Job.idempotency_key == key))
+    job = await session.scalar(owned_by(user_id, Job).where(Job.idempotency_key == key))
     if job is not None and job.request_hash != _hash(request):
         raise KeyReusedError(job.id)
     return job
@@ -106,22 +107,17 @@ def _hash(request: JobRequest) -> str:
 
 async def get(session: AsyncSession, user_id: UUID, job_id: UUID) -> Job:
     """The user's job. Raises NotFoundError, for a stranger's too."""
-    job = await session.scalar(sa.select(Job).where(Job.id == job_id, Job.user_id == user_id))
-    if job is None:
-        raise NotFoundError("job", job_id)
-    return job
+    return await get_own(session, user_id, Job, job_id, "job")
 
 
 async def page(
     session: AsyncSession, user_id: UUID, *, cursor: UUID | None, limit: int, status: str | None
 ) -> list[Job]:
     """The user's jobs, newest first, from after the cursor."""
-    query = sa.select(Job).where(Job.user_id == user_id).order_by(Job.id.desc()).limit(limit)
-    if cursor is not None:
-        query = query.where(Job.id < cursor)
+    query = owned_by(user_id, Job)
     if status is not None:
         query = query.where(Job.status == status)
-    return list((await session.scalars(query)).all())
+    return list((await session.scalars(newest_first(query, Job, cursor, limit))).all())
 
 
 async def cancel(context: AppContext, user_id: UUID, job_id: UUID) -> Job:

@@ -1,8 +1,9 @@
-"""The net under the workflows: a job must not stay open when nothing will ever end it.
+"""The net under the workflows: a job must not stay open when nothing will ever end it, nor a mail.
 
 Looks for open jobs whose workflow is missing, failed, cancelled or given up, and fails them; for ended ones of whose
 workflows one is still queued or runs, and cancels them; and for ended ones of which nothing runs any more, and deletes
-their files that nobody will ask for. Any number of workers may sweep at once: all of it is guarded and repeatable.
+their files that nobody will ask for. Then it deletes the counts and addresses of rate limits that are out of date. Any
+number of workers may sweep at once: all of it is guarded and repeatable.
 """
 
 import asyncio
@@ -16,9 +17,14 @@ import structlog
 from dbos import DBOS
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from orchestrator.database import is_outage, patiently
+from orchestrator.accounts import deletion
+from orchestrator.accounts.retention import forget_stale
+from orchestrator.database import is_outage, patiently, sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs import keys, progress
+from orchestrator.notifications.sending import give_up_lost
+from orchestrator.rate_limits import known_addresses
+from orchestrator.rate_limits import storage as rate_limits
 from orchestrator.storage import Storage
 
 log = structlog.get_logger(__name__)
@@ -68,6 +74,7 @@ async def _cancel_tree(workflow_id: str) -> None:
 
 async def sweep(engine: AsyncEngine, storage: Storage, cancel: Cancel = _cancel_tree) -> None:
     """One look. Database errors reach the caller, who looks again later."""
+    await give_up_lost(engine)
     for lost in await _rows(engine, _LOST):
         await patiently(engine, partial(_give_up, job_id=lost.id))
         log.warning("failed a job whose workflow ended without outcome", job_id=str(lost.id), workflow=lost.workflow)
@@ -81,6 +88,15 @@ async def sweep(engine: AsyncEngine, storage: Storage, cancel: Cancel = _cancel_
             continue
         async with engine.begin() as connection:
             await connection.execute(_SWEPT, {"job_id": ended.id})
+    await sweep_rate_limits(engine)
+    await deletion.purge(sessions(engine), storage)
+    await forget_stale(sessions(engine))
+
+
+async def sweep_rate_limits(engine: AsyncEngine) -> None:
+    """Delete the counts that no longer weigh and the client addresses accounts have not been logged in from of late."""
+    await rate_limits.purge(engine)
+    await known_addresses.purge(engine)
 
 
 async def _delete_litter(storage: Storage, job_id: str, status: str) -> None:

@@ -1,4 +1,4 @@
-"""The worker process: runs the durable workflows of jobs until told to stop.  `python -m orchestrator.jobs.worker`"""
+"""The worker process: runs the durable workflows of jobs and mails.  `python -m orchestrator.jobs.worker`"""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ import structlog
 from dbos import DBOS, AsyncSQLAlchemyDatasource
 from uuid_utils.compat import uuid7
 
+from orchestrator.accounts import workflows as account_workflows  # noqa: F401
 from orchestrator.database import make_engine, make_sync_engine
 from orchestrator.inference import Inference
 from orchestrator.jobs import context, durable, workflows  # noqa: F401  (its workflows register on import)
@@ -22,6 +23,8 @@ from orchestrator.jobs.scratch import worker_scratch
 from orchestrator.jobs.sweeper import sweep_for_ever
 from orchestrator.local.processes import EXECUTOR_ID, end_with_parent
 from orchestrator.logs import configure_logging
+from orchestrator.notifications import workflows as mail_workflows  # noqa: F401
+from orchestrator.notifications.mailer import mailer_from
 from orchestrator.settings import Settings, get_settings
 from orchestrator.storage import Storage
 
@@ -37,6 +40,7 @@ async def run(settings: Settings, executor_id: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
+    mailer = mailer_from(settings)
     engine = make_engine(settings.database_url)
     system_engine = make_sync_engine(settings.database_url)
     with worker_scratch(settings.scratch_root, executor_id) as scratch:
@@ -48,7 +52,8 @@ async def run(settings: Settings, executor_id: str) -> int:
             datasource = await AsyncSQLAlchemyDatasource.create(
                 _url(system_engine), engine=engine, serializer=durable.JsonSerializer()
             )
-            context.use(context.WorkerContext(settings, engine, storage, models, datasource))
+            queue = durable.api_client(system_engine)
+            context.use(context.WorkerContext(settings, engine, storage, models, datasource, mailer, queue))
             DBOS.launch()
             await durable.register_queues(
                 jobs_per_worker=settings.jobs_per_worker, chunks_per_worker=settings.chunks_per_worker

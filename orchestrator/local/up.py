@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -17,8 +16,7 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from orchestrator import migrations
-from orchestrator.accounts import service as accounts
-from orchestrator.accounts.tokens import local_token
+from orchestrator.accounts import local as local_user
 from orchestrator.database import EmbeddedPostgres, make_engine, sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import Inference
@@ -29,7 +27,6 @@ from orchestrator.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-LOCAL_EMAIL = "local@localhost"
 START_TIMEOUT_S = 600.0
 """Weights may have to be fetched and converted first."""
 MODELS_STOP_S = 140.0
@@ -169,18 +166,15 @@ def _free_port() -> int:
 
 async def _local_user(settings: Settings, url: str) -> None:
     """The user of this machine, and a token for the command line in a file of mode 0600."""
+    file = token_file(settings)
+    kept = file.read_text().strip() if file.exists() else None
     engine = make_engine(url)
     try:
         async with sessions(engine).begin() as session:
-            user = await accounts.find_by_email(session, LOCAL_EMAIL)
-            if user is None:
-                user = await accounts.create_user(
-                    session, email=LOCAL_EMAIL, name="Local user", password=secrets.token_urlsafe(24)
-                )
-            token = local_token(settings, user.id)
+            token = await local_user.access_token(session, settings, kept)
     finally:
         await engine.dispose()
-    write_private(token_file(settings), token + "\n")
+    write_private(file, token + "\n")
 
 
 def _child(name: str, module: str, logs: Path | None, environment: Callable[[], Mapping[str, str]]) -> Child:

@@ -4,16 +4,16 @@ import asyncio
 from dataclasses import asdict
 from uuid import UUID
 
-import sqlalchemy as sa
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from orchestrator.context import AppContext
-from orchestrator.errors import NotFoundError, OctaviaError
+from orchestrator.errors import OctaviaError
 from orchestrator.media.models import Media
 from orchestrator.media.probe import Probe, probe
 from orchestrator.media.upload import Received, TooLargeError, receive
+from orchestrator.ownership import get_own, newest_first, owned_by
 
 
 class TooLongError(OctaviaError):
@@ -70,15 +70,10 @@ def _row(media_id: UUID, user_id: UUID, key: str, received: Received, found: Pro
 
 async def get(session: AsyncSession, user_id: UUID, media_id: UUID) -> Media:
     """The user's media. Raises NotFoundError, for a stranger's too."""
-    media = await session.scalar(sa.select(Media).where(Media.id == media_id, Media.user_id == user_id))
-    if media is None:
-        raise NotFoundError("media", media_id)
-    return media
+    return await get_own(session, user_id, Media, media_id, "media")
 
 
 async def page(session: AsyncSession, user_id: UUID, cursor: UUID | None, limit: int) -> list[Media]:
     """The user's media, newest first, from after the cursor."""
-    query = sa.select(Media).where(Media.user_id == user_id).order_by(Media.id.desc()).limit(limit)
-    if cursor is not None:
-        query = query.where(Media.id < cursor)
+    query = newest_first(owned_by(user_id, Media), Media, cursor, limit)
     return list((await session.scalars(query)).all())

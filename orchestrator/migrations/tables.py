@@ -4,7 +4,9 @@ from orchestrator.accounts import models as accounts
 from orchestrator.database import Base
 from orchestrator.jobs import models as jobs
 from orchestrator.media import models as media
+from orchestrator.notifications import models as notifications
+from orchestrator.rate_limits import models as rate_limits
 
-__all__ = ["accounts", "jobs", "media", "metadata"]
+__all__ = ["accounts", "jobs", "media", "metadata", "notifications", "rate_limits"]
 
 metadata = Base.metadata

@@ -33,7 +33,7 @@ def test_without_speech_there_is_no_window() -> None:
 
 
 def test_one_sentence_makes_one_window_padded_into_the_silence() -> None:
-    assert cut_windows([Interval(2.0, 5.0)], None, 10.0) == [Window(0, 1.8, 5.2, 3.0)]
+    assert cut_windows([Interval(2.0, 5.0)], None, 10.0) == [Window(0, 1.6, 5.4, 3.0)]
 
 
 def test_padding_does_not_leave_the_media() -> None:
@@ -55,7 +55,7 @@ def test_short_stretches_are_joined_towards_the_aim() -> None:
 def test_a_cut_prefers_the_long_silence_to_the_short_one() -> None:
     stretches = [Interval(0, 4.0), Interval(4.15, 8.0), Interval(9.2, 13.0), Interval(13.15, 17.0)]
     windows = cut_windows(stretches, None, 17.0)
-    assert [(round(each.start, 2), round(each.end, 2)) for each in windows] == [(0.0, 8.2), (9.0, 17.0)]
+    assert [(round(each.start, 2), round(each.end, 2)) for each in windows] == [(0.0, 8.4), (8.8, 17.0)]
 
 
 def test_long_silence_is_in_no_window() -> None:

@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from orchestrator.dubbing.mix import RATE
 from orchestrator.inference import Inference
-from orchestrator.jobs import assembling, context, keys
+from orchestrator.jobs import assembling, context, durable, keys
 from orchestrator.jobs.models import Job, JobEvent, Rendition, SegmentRow
 from orchestrator.jobs.scratch import worker_scratch
 from orchestrator.jobs.writing import write_subtitles
+from orchestrator.notifications.mailer import OutboxMailer
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
 from tests.orchestrator.jobs.conftest import MakeJob, MakeMedia
@@ -38,7 +39,12 @@ async def storage_of_steps(engine: AsyncEngine, app_settings: Settings, storage:
     assert app_settings.database_url
     datasource = await AsyncSQLAlchemyDatasource.create(app_settings.database_url, engine=engine)
     async with Inference("127.0.0.1:1", wait_s=1) as models:
-        context.use(context.WorkerContext(app_settings, engine, storage, models, datasource))
+        mailer = OutboxMailer(app_settings.data_dir / "outbox")
+        context.use(
+            context.WorkerContext(
+                app_settings, engine, storage, models, datasource, mailer, durable.api_client(engine.sync_engine)
+            )
+        )
         with worker_scratch(app_settings.scratch_root, "me"):
             yield storage
 

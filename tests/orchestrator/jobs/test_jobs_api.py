@@ -15,7 +15,7 @@ from orchestrator.jobs import progress
 from orchestrator.jobs.models import Job, JobEvent, Rendition, SegmentRow
 from orchestrator.media.models import Media
 from orchestrator.settings import Settings
-from tests.fixtures_control_plane import QueueStandIn, bearer
+from tests.fixtures_control_plane import Bearer, QueueStandIn
 from tests.orchestrator.jobs.conftest import Ask, MakeJob, MakeMedia
 
 pytestmark = pytest.mark.anyio
@@ -200,14 +200,14 @@ async def test_when_the_queue_refuses_there_is_no_job(ask: Ask, queue: QueueStan
 
 
 async def test_job_and_workflow_are_enqueued_and_cancelled_together_for_real(
-    app_settings: Settings, user: User, media: Media, make_session: Sessions
+    app_settings: Settings, bearer: Bearer, user: User, media: Media, make_session: Sessions
 ) -> None:
     app_settings.model_address = "127.0.0.1:1"
     app = create_app(app_settings, open_backends)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://api", headers=bearer(app_settings, user)
+            transport=httpx.ASGITransport(app), base_url="http://api", headers=await bearer(user)
         ) as client,
     ):
         body = {"kind": "subtitles", "media_id": str(media.id)}

@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from orchestrator.accounts.models import User
 from orchestrator.inference import Inference
-from orchestrator.jobs import context, progress, rows
+from orchestrator.jobs import context, durable, progress, rows
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.speaking import NoTranslationError, NoVoiceError, check_route, speak_passage, translate_passage
 from orchestrator.media.models import Media
+from orchestrator.notifications.mailer import OutboxMailer
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
 
@@ -29,7 +30,10 @@ async def worker(
     settings = Settings(data_dir=tmp_path, database_url=database_url, model_address=model_plane)
     async with Inference(model_plane, wait_s=30) as models:
         datasource = await AsyncSQLAlchemyDatasource.create(database_url, engine=engine)
-        made = context.WorkerContext(settings, engine, Storage.in_folder(tmp_path / "storage"), models, datasource)
+        storage, mailer = Storage.in_folder(tmp_path / "storage"), OutboxMailer(tmp_path / "outbox")
+        made = context.WorkerContext(
+            settings, engine, storage, models, datasource, mailer, durable.api_client(engine.sync_engine)
+        )
         context.use(made)
         yield made
 

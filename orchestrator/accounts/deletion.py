@@ -1,0 +1,85 @@
+"""Leaving: an account is closed at once, and 30 days later its files and personal data are deleted for good."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from orchestrator.accounts import api_tokens, audit, sessions
+from orchestrator.accounts.audit import SYSTEM, Origin
+from orchestrator.accounts.models import LOCK, ApiToken, EmailToken, LoginSession, SecurityEvent, User
+from orchestrator.accounts.requests import Letter
+from orchestrator.accounts.service import Make
+from orchestrator.jobs import keys, progress
+from orchestrator.jobs.models import Job
+from orchestrator.media.models import Media
+from orchestrator.notifications import messages
+from orchestrator.notifications.models import Mail
+from orchestrator.storage import Storage
+
+log = structlog.get_logger(__name__)
+
+KEPT = timedelta(days=30)
+OPEN = ("pending", "processing")
+NOBODY = "Deleted user"
+
+
+async def close(session: AsyncSession, user_id: UUID, origin: Origin) -> tuple[Letter, list[UUID]]:
+    """Closes the account in the caller's transaction; the farewell e-mail, and the jobs whose workflows are to stop."""
+    user = await session.get_one(User, user_id, with_for_update=LOCK)
+    now = datetime.now(UTC)
+    user.status, user.deleted_at = "deleted", now
+    await sessions.end_all(session, user.id, "account deleted")
+    await api_tokens.revoke_all(session, user.id)
+    running = (await session.scalars(sa.select(Job.id).where(Job.user_id == user.id, Job.status.in_(OPEN)))).all()
+    cancelled = [job_id for job_id in running if await progress.cancel(session, job_id)]
+    audit.record(session, user.id, "deleted", origin, jobs_cancelled=len(cancelled))
+    return Letter(user.id, messages.account_deleted(user.email, user.name, (now + KEPT).date())), cancelled
+
+
+async def purge(make: Make, storage: Storage) -> int:
+    """Purges the accounts that were closed 30 days ago; returns how many. Safe to repeat, and to run many times."""
+    async with make() as session:
+        due = (User.status == "deleted", User.purged_at.is_(None), User.deleted_at < datetime.now(UTC) - KEPT)
+        found = (await session.scalars(sa.select(User.id).where(*due).order_by(User.deleted_at).limit(100))).all()
+    for user_id in found:
+        await _purge(make, storage, user_id)
+        log.info("a closed account was purged", user_id=str(user_id))
+    return len(found)
+
+
+async def _purge(make: Make, storage: Storage, user_id: UUID) -> None:
+    """Files first: a purge that is broken off is begun again, and finds what it has not deleted yet."""
+    async with make() as session:
+        jobs = (await session.scalars(sa.select(Job.id).where(Job.user_id == user_id))).all()
+        files = (await session.scalars(sa.select(Media.storage_key).where(Media.user_id == user_id))).all()
+    for job_id in jobs:
+        await storage.delete_prefix(keys.everything(str(job_id)))
+    for key in files:
+        await storage.delete(key)
+    async with make.begin() as session:
+        for table in (Job, Media, LoginSession, ApiToken, EmailToken, SecurityEvent, Mail):
+            await session.execute(sa.delete(table).where(table.user_id == user_id))
+        await session.execute(
+            sa.update(User)
+            .where(User.id == user_id)
+            .values(
+                email=f"{user_id}@deleted.invalid",
+                name=NOBODY,
+                password_hash=None,
+                notifications={},
+                language="en",
+                time_zone="UTC",
+                purged_at=sa.func.now(),
+            )
+        )
+
+
+async def disable(session: AsyncSession, user: User, *, disabled: bool) -> None:
+    """Locks an account out, or lets it in again; its data stay."""
+    user.status = "disabled" if disabled else "active"
+    if disabled:
+        await sessions.end_all(session, user.id, "account disabled")
+    audit.record(session, user.id, "disabled" if disabled else "enabled", SYSTEM)

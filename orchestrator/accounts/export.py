@@ -1,0 +1,52 @@
+"""Everything we keep about a user, as one JSON document (GDPR, articles 15 and 20)."""
+
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from orchestrator.accounts.models import ApiToken, LoginSession, SecurityEvent, User
+from orchestrator.database import Base
+from orchestrator.jobs.models import Artifact, Job, Rendition, SegmentRow
+from orchestrator.media.models import Media
+from orchestrator.notifications.models import Mail
+
+SECRET = frozenset({"password_hash", "hash", "storage_key", "text_hash", "request_hash"})
+"""Columns that open something, or say only where our files lie."""
+LINKS = frozenset({"text", "html"})
+"""Of a mail: it may hold a link that still works."""
+
+OWN: dict[str, type[Base]] = {
+    "sessions": LoginSession,
+    "api_tokens": ApiToken,
+    "security_events": SecurityEvent,
+    "mails": Mail,
+    "media": Media,
+    "jobs": Job,
+}
+OF_JOBS: dict[str, type[Base]] = {"segments": SegmentRow, "renditions": Rendition, "artifacts": Artifact}
+
+
+async def document(session: AsyncSession, user_id: UUID) -> dict[str, Any]:
+    """The user's account and every row that belongs to it, by kind; files are named with the path to download them."""
+    user = await session.get_one(User, user_id)
+    found: dict[str, Any] = {"account": _row(user)}
+    for name, table in OWN.items():
+        found[name] = await _rows(session, sa.select(table).where(table.user_id == user_id).order_by(table.id))  # type: ignore[attr-defined]
+    jobs = sa.select(Job.id).where(Job.user_id == user_id)
+    for name, table in OF_JOBS.items():
+        found[name] = await _rows(session, sa.select(table).where(table.job_id.in_(jobs)))  # type: ignore[attr-defined]
+    for each in found["artifacts"]:
+        each["download"] = f"/v1/jobs/{each['job_id']}/artifacts/{each['name']}"
+    return found
+
+
+async def _rows(session: AsyncSession, query: Any) -> list[dict[str, Any]]:
+    return [_row(each) for each in (await session.scalars(query)).all()]
+
+
+def _row(row: Base) -> dict[str, Any]:
+    left_out = SECRET | LINKS if isinstance(row, Mail) else SECRET
+    columns = sa.inspect(type(row)).column_attrs
+    return {column.key: getattr(row, column.key) for column in columns if column.key not in left_out}

@@ -1,0 +1,1 @@
+"""How often anybody may ask for what, counted by all processes together."""
