@@ -39,11 +39,14 @@ PREPEND, APPEND = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """One row: samples [n] at 16 kHz, language or None to detect, the task, and the seconds of speech in it."""
+    """One row: samples [n] at 16 kHz, language or None to detect, the task, whether its words' times are wanted, and
+    the seconds of speech in it.
+    """
 
     audio: npt.NDArray[np.float32]
     language: str | None
     task: str
+    timed: bool = True
     speech_s: float = math.inf
 
     @property
@@ -116,19 +119,19 @@ class Whisper:
         return len(inputs["AUDIO"])
 
     def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
-        del requested
-        requests = [self._windows(request) for request in batch]
+        requests = [self._windows(*each) for each in zip(batch, requested, strict=True)]
         windows = [window for request in requests if not isinstance(request, ModelError) for window in request]
         heard = iter(self._hear_all(windows))
         return [r if isinstance(r, ModelError) else _answer([(w, next(heard)) for w in r]) for r in requests]
 
-    def _windows(self, request: Tensors) -> list[Window] | ModelError:
+    def _windows(self, request: Tensors, requested: set[str]) -> list[Window] | ModelError:
+        timed = not requested or "SEGMENTS" in requested
         try:
             options = self._options(request)
         except ModelError as error:
             return error
         rows = zip(request["AUDIO"], options, strict=True)
-        return [self._window(audio[:samples], language, task) for audio, (language, task, samples) in rows]
+        return [self._window(audio[:samples], language, task, timed) for audio, (language, task, samples) in rows]
 
     def _options(self, request: Tensors) -> list[tuple[str | None, str, int]]:
         """Language, task and valid samples of each row. INVALID_ARGUMENT names the row."""
@@ -137,10 +140,10 @@ class Whisper:
         tasks = [_task(name, row) for row, name in enumerate(texts(request, "TASK", rows))]
         return list(zip(languages, tasks, (self._length(request, row) for row in range(rows)), strict=True))
 
-    def _window(self, audio: npt.NDArray[np.float32], language: str | None, task: str) -> Window:
+    def _window(self, audio: npt.NDArray[np.float32], language: str | None, task: str, timed: bool) -> Window:
         if self._vad is None:
-            return Window(audio, language, task)
-        return Window(audio, language, task, sum(end - start for start, end in self._vad.speech(audio)))
+            return Window(audio, language, task, timed)
+        return Window(audio, language, task, timed, sum(end - start for start, end in self._vad.speech(audio)))
 
     def _language(self, code: str, row: int) -> str | None:
         if not code:
@@ -182,7 +185,7 @@ class Whisper:
         heard = self._hear(windows, bucket)
         for index, (window, first) in enumerate(zip(windows, heard, strict=True)):
             if first.decoded is not None and rules.is_loop(first.decoded) and rules.is_speech(first.decoded):
-                forced = Window(window.audio, first.language, window.task)
+                forced = Window(window.audio, first.language, window.task, window.timed)
                 again = self._hear([forced], self._buckets[-1])[0]
                 heard[index] = Heard(first.language, first.probability, again.decoded, again.words)
         return heard
@@ -247,7 +250,7 @@ class Whisper:
         words: list[tuple[rules.Word, ...]] = [()] * len(windows)
         keys = [(tokenizer.language, tokenizer.task) for tokenizer in tokenizers]
         for key in sorted(set(keys)):
-            chosen = [i for i, k in enumerate(keys) if k == key and decoded[i].tokens and rules.is_speech(decoded[i])]
+            chosen = [i for i, k in enumerate(keys) if k == key and _needs_words(windows[i], decoded[i])]
             for at in range(0, len(chosen), self._parallel_rows):
                 rows = chosen[at : at + self._parallel_rows]
                 part = encoded if len(rows) == len(windows) else _view(np.array(encoded)[rows])
@@ -269,6 +272,11 @@ def _buckets(text: str) -> tuple[int, ...]:
 
 def _view(values: npt.NDArray[np.float32]) -> Any:
     return ctranslate2.StorageView.from_array(np.ascontiguousarray(values))
+
+
+def _needs_words(window: Window, decoded: rules.Decoded) -> bool:
+    """Where times are wanted; and where the decoder ran away, whose text is cut by its words."""
+    return bool(decoded.tokens) and rules.is_speech(decoded) and (window.timed or rules.runs_away(decoded))
 
 
 def _nothing(window: Window) -> Heard:
@@ -323,16 +331,19 @@ def _segment(decoded: rules.Decoded, words: Sequence[rules.Word]) -> dict[str, A
 
 
 def _kept(heard: Heard) -> tuple[str, list[dict[str, Any]]]:
-    """Text and segments, empty unless it is speech. What ran away twice is cut where it begins to repeat itself."""
+    """Text, and segments where times were wanted; empty unless it is speech. What ran away twice is cut where it begins
+    to repeat itself.
+    """
     decoded, words = heard.decoded, list(heard.words)
-    if decoded is None or not words or not rules.is_speech(decoded):
+    if decoded is None or not rules.is_speech(decoded):
         return "", []
+    text = decoded.text
     if rules.runs_away(decoded):
         at = rules.first_repetition(decoded.text)
         words = words[: at if at else 0]
-        if not words:
-            return "", []
-    text = "".join(word.word for word in words).strip()
+        text = "".join(word.word for word in words).strip()
+    if not text or not words:
+        return text, []
     segment = _segment(decoded, words)
     return text, [segment | {"text": text}]
 

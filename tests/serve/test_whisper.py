@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from serve.models import whisper_text as rules
 from serve.models.base import Tensors
-from serve.models.whisper import Whisper
+from serve.models.whisper import Whisper, Window
 
 Samples = npt.NDArray[np.float32]
 RATE = 16_000
@@ -196,3 +197,25 @@ SENTENCES = [
     "After a long discussion, the committee accepted the plan.",
     "It is never too late to learn something new.",
 ]
+
+
+def test_the_text_alone_is_the_one_that_comes_with_word_times(whisper: Whisper, librivox: list[Any]) -> None:
+    rows = padded([clip.audio for clip in librivox])
+    timed, untimed = whisper.infer([rows, rows], [set(), {"TEXT", "LANGUAGE"}])
+    assert isinstance(timed, dict)
+    assert isinstance(untimed, dict)
+    assert timed["TEXT"].tolist() == untimed["TEXT"].tolist()
+    assert all(json.loads(each) for each in timed["SEGMENTS"][:, 0])
+    assert [json.loads(each) for each in untimed["SEGMENTS"][:, 0]] == [[]] * len(librivox), "nothing was aligned"
+
+
+def test_the_decoder_may_say_all_that_fits_the_cap(
+    whisper: Whisper, librivox: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CTranslate2 halves the length it is given: languages of many tokens a second were cut short."""
+    monkeypatch.setattr(whisper, "_suppressed", [*whisper._suppressed, 50_257])  # the end of the text
+    window = Window(librivox[1].audio, "en", "transcribe", timed=False)
+    (heard,) = whisper._hear([window], 8)
+    assert heard.decoded is not None
+    assert heard.decoded.capped
+    assert len(heard.decoded.tokens) == pytest.approx(rules.token_cap(8), abs=2)
