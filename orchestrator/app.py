@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 import uvicorn
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from orchestrator.accounts.own_routes import router as own
+from orchestrator.accounts.passwords import warm_up
 from orchestrator.accounts.routes import router as entering
 from orchestrator.accounts.tokens import AccessTokens
 from orchestrator.backends import open_backends
@@ -60,7 +61,7 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     app.add_middleware(BodyLimitMiddleware, streaming=frozenset({"/v1/media"}))
     install(app)
     for router in (entering, own):
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(not_stored)])
     for router in (media, jobs):
         app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
     _add_health(app)
@@ -68,9 +69,15 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     return app
 
 
+def not_stored(response: Response) -> None:
+    """Answers with tokens or personal data are kept by no cache (RFC 6749, section 5.1)."""
+    response.headers["Cache-Control"] = "no-store"
+
+
 @asynccontextmanager
 async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppContext]:
     engine = make_engine(settings.database_url, quick=True)
+    await asyncio.to_thread(warm_up)
     news = JobNews(engine)
     listening = asyncio.create_task(news.run(), name="job news")
     try:

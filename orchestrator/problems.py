@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 REQUEST_ID = "X-Request-Id"
 RETRY_AFTER_S = 5
+MOST_TOLD = 20
+"""Of the mistakes in one request."""
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that has gone; nobody reads it but the log."""
 
@@ -105,7 +107,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    problems = [{"field": _field(each["loc"]), "message": each["msg"]} for each in error.errors()]
+    problems = [{"field": _field(each["loc"]), "message": each["msg"]} for each in error.errors()[:MOST_TOLD]]
     said = "; ".join(f"{each['field']}: {each['message']}" for each in problems[:5])
     return problem(422, "invalid_request", f"The request is not valid: {said}.", errors=problems)
 

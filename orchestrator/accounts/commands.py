@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.accounts import audit, deletion, service
 from orchestrator.accounts.audit import SYSTEM
-from orchestrator.accounts.models import ROLES, User
+from orchestrator.accounts.models import ROLES, STATUSES, User
 from orchestrator.database import make_engine, sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.local.state import find_running
@@ -41,6 +41,11 @@ class NoSuchUserError(OctaviaError):
 class NoSuchRoleError(OctaviaError):
     def __init__(self, role: str) -> None:
         super().__init__("no_such_role", f"There is no role '{role}'. Roles: {', '.join(ROLES)}.", 422)
+
+
+class NoSuchStatusError(OctaviaError):
+    def __init__(self, status: str) -> None:
+        super().__init__("no_such_status", f"There is no status '{status}'. Statuses: {', '.join(STATUSES)}.", 422)
 
 
 class NotSwitchableError(OctaviaError):
@@ -83,7 +88,9 @@ async def create(settings: Settings, *, email: str, name: str, password: str, ad
 
 
 async def listed(settings: Settings, status: str | None = None) -> Sequence[User]:
-    """Accounts in the order they were made, all or those of a status."""
+    """Accounts in the order they were made, all or those of a status. Raises NoSuchStatusError."""
+    if status is not None and status not in STATUSES:
+        raise NoSuchStatusError(status)
     query = sa.select(User).order_by(User.id)
     if status is not None:
         query = query.where(User.status == status)

@@ -12,6 +12,8 @@ from orchestrator.accounts.audit import SYSTEM, Origin
 from orchestrator.accounts.models import LOCK, ApiToken, EmailToken, LoginSession, SecurityEvent, User
 from orchestrator.accounts.requests import Letter
 from orchestrator.accounts.service import Make
+from orchestrator.accounts.tokens import InvalidTokenError
+from orchestrator.errors import OctaviaError
 from orchestrator.jobs import keys, progress
 from orchestrator.jobs.models import Job
 from orchestrator.media.models import Media
@@ -27,8 +29,13 @@ NOBODY = "Deleted user"
 
 
 async def close(session: AsyncSession, user_id: UUID, origin: Origin) -> tuple[Letter, list[UUID]]:
-    """Closes the account in the caller's transaction; the farewell e-mail, and the jobs whose workflows are to stop."""
-    user = await session.get_one(User, user_id, with_for_update=LOCK)
+    """Closes the account in the caller's transaction; the farewell e-mail, and the jobs whose workflows are to stop.
+
+    Raises InvalidTokenError where another request has closed it.
+    """
+    user = await session.get_one(User, user_id, with_for_update=LOCK, populate_existing=True)
+    if user.status == "deleted":
+        raise InvalidTokenError(given=True)
     now = datetime.now(UTC)
     user.status, user.deleted_at = "deleted", now
     await sessions.end_all(session, user.id, "account deleted")
@@ -40,14 +47,23 @@ async def close(session: AsyncSession, user_id: UUID, origin: Origin) -> tuple[L
 
 
 async def purge(make: Make, storage: Storage) -> int:
-    """Purges the accounts that were closed 30 days ago; returns how many. Safe to repeat, and to run many times."""
+    """Purges the accounts that were closed 30 days ago; returns how many. Safe to repeat, and to run many times.
+
+    Where files cannot be deleted now, that account waits for the next time and keeps no other from its turn.
+    """
     async with make() as session:
         due = (User.status == "deleted", User.purged_at.is_(None), User.deleted_at < datetime.now(UTC) - KEPT)
-        found = (await session.scalars(sa.select(User.id).where(*due).order_by(User.deleted_at).limit(100))).all()
+        found = (await session.scalars(sa.select(User.id).where(*due).order_by(User.deleted_at))).all()
+    purged = 0
     for user_id in found:
-        await _purge(make, storage, user_id)
+        try:
+            await _purge(make, storage, user_id)
+        except (OctaviaError, OSError) as error:
+            log.warning("a closed account was not purged; tried again later", user_id=str(user_id), error=str(error))
+            continue
         log.info("a closed account was purged", user_id=str(user_id))
-    return len(found)
+        purged += 1
+    return purged
 
 
 async def _purge(make: Make, storage: Storage, user_id: UUID) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.accounts.models import ApiToken, LoginSession, SecurityEvent, User
 from orchestrator.database import Base
-from orchestrator.jobs.models import Artifact, Job, Rendition, SegmentRow
+from orchestrator.jobs.models import Artifact, HeardWindow, Job, JobEvent, Rendition, SegmentRow
 from orchestrator.media.models import Media
 from orchestrator.notifications.models import Mail
 
@@ -25,7 +25,13 @@ OWN: dict[str, type[Base]] = {
     "media": Media,
     "jobs": Job,
 }
-OF_JOBS: dict[str, type[Base]] = {"segments": SegmentRow, "renditions": Rendition, "artifacts": Artifact}
+OF_JOBS: dict[str, type[Base]] = {
+    "events": JobEvent,
+    "windows": HeardWindow,
+    "segments": SegmentRow,
+    "renditions": Rendition,
+    "artifacts": Artifact,
+}
 
 
 async def document(session: AsyncSession, user_id: UUID) -> dict[str, Any]:

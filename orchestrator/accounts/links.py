@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from orchestrator.accounts import api_tokens, audit, sessions
 from orchestrator.accounts.audit import Origin
 from orchestrator.accounts.models import LOCK, EmailToken, User
-from orchestrator.accounts.requests import Letter, Purpose
+from orchestrator.accounts.requests import Letter, Purpose, void_links
 from orchestrator.accounts.secrets import digest
 from orchestrator.accounts.service import Make, WrongPasswordError
 from orchestrator.accounts.sessions import Entry, Lifetimes
@@ -48,6 +48,14 @@ async def verify(make: Make, secret: str, origin: Origin, lifetimes: Lifetimes) 
         return entry
 
 
+async def check_reset(make: Make, secret: str) -> None:
+    """Raises LinkRefusedError for a token that resets nothing, before anything costly is done for it."""
+    async with make.begin() as session:
+        token, user = await _found(session, secret, "reset")
+        if token.used_at is not None or user.status != "active":
+            raise LinkRefusedError
+
+
 async def reset_password(session: AsyncSession, secret: str, hashed: str, origin: Origin) -> Letter:
     """Sets the password, ends every login and revokes every API token, in the caller's transaction.
 
@@ -73,6 +81,7 @@ async def change_password(session: AsyncSession, user: User, login: UUID, hashed
     if changed.password_hash != user.password_hash:  # reset meanwhile, by who reads the owner's e-mail
         raise WrongPasswordError
     changed.password_hash = hashed
+    await void_links(session, changed, "reset")
     ended = await sessions.end_all(session, user.id, "password changed", but=login)
     audit.record(session, user.id, "password_changed", origin, sessions_ended=ended)
     return _told(changed, origin)

@@ -43,7 +43,7 @@ async def me(user: CurrentUser) -> User:
 @router.patch(
     "",
     response_model=UserView,
-    responses=documented(401, 403, 422, 429, 503),
+    responses=documented(400, 401, 403, 413, 422, 429, 503),
     dependencies=within("default"),
 )
 async def change_profile(change: ProfileChange, login: CurrentLogin, session: DbSession, origin: CallerOrigin) -> User:
@@ -54,7 +54,7 @@ async def change_profile(change: ProfileChange, login: CurrentLogin, session: Db
 @router.delete(
     "",
     status_code=204,
-    responses=documented(401, 403, 422, 429, 503),
+    responses=documented(400, 401, 403, 413, 422, 429, 503),
     dependencies=within("delete_account"),
 )
 async def delete_account(request: DeletionRequest, context: Context, login: CurrentLogin, origin: CallerOrigin) -> None:
@@ -82,7 +82,7 @@ async def get_settings(user: CurrentUser) -> SettingsView:
     return _settings(user)
 
 
-@router.patch("/settings", responses=documented(401, 403, 422, 429, 503), dependencies=within("default"))
+@router.patch("/settings", responses=documented(400, 401, 403, 413, 422, 429, 503), dependencies=within("default"))
 async def change_settings(change: SettingsChange, login: CurrentLogin, session: DbSession) -> SettingsView:
     """Change what is named; the rest stays."""
     chosen = {str(kind): on for kind, on in change.notifications.items()} if change.notifications else None
@@ -121,7 +121,7 @@ async def list_tokens(login: CurrentLogin, session: DbSession) -> ApiTokenList:
 @router.post(
     "/tokens",
     status_code=201,
-    responses=documented(401, 403, 409, 422, 429, 503),
+    responses=documented(400, 401, 403, 409, 413, 422, 429, 503),
     dependencies=within("api_token_create"),
 )
 async def create_token(

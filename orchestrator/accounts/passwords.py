@@ -17,7 +17,7 @@ LENGTH = range(8, 129)
 _HASHER = argon2.using(type="ID", memory_cost=19_456, time_cost=2, parallelism=1)
 """19 MiB, two passes: the least OWASP's Password Storage sheet asks for."""
 
-_POOL = ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2), thread_name_prefix="password")
+_POOL = ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) // 2), thread_name_prefix="password")
 """At most half of the processors hash, whoever logs in: the others answer. Each hash holds its 19 MiB meanwhile."""
 
 _DECOY: str = _HASHER.hash(secrets.token_hex())
@@ -58,6 +58,11 @@ def is_outdated(stored: str) -> bool:
 def _normal(password: str) -> str:
     """One form for what looks the same on different keyboards (NIST SP 800-63B, 3.1.1.2)."""
     return unicodedata.normalize("NFKC", password)
+
+
+def warm_up() -> None:
+    """Loads the list, so that the first sign-up does not."""
+    _commonest()
 
 
 @cache

@@ -66,7 +66,7 @@ async def answer(session: AsyncSession, settings: Settings, request_id: UUID) ->
     if asked is None:
         return None
     await session.delete(asked)
-    user = await service.find_by_email(session, asked.email)
+    user = await service.find_by_email(session, asked.email, lock=True)
     if asked.kind == "sign_up":
         return await _signed_up(session, settings, asked, user)
     if user is None or user.status not in ("pending", "active"):
@@ -79,7 +79,7 @@ async def answer(session: AsyncSession, settings: Settings, request_id: UUID) ->
     if asked.kind == "resend":
         return None
     audit.record(session, user.id, "reset_requested", _origin(asked))
-    await _void(session, user, "reset")
+    await void_links(session, user, "reset")
     link = _link(session, settings, user, "reset", timedelta(minutes=settings.reset_minutes))
     return Letter(user.id, messages.reset_password(user.email, user.name, link, settings.reset_minutes))
 
@@ -94,7 +94,8 @@ async def _signed_up(
     if user.status == "active":
         audit.record(session, user.id, "sign_up_again", _origin(asked))
         return Letter(user.id, messages.address_known(user.email, user.name, settings.web_url))
-    # Each link stands for its own sign-up: a stranger's attempt neither changes nor voids what the owner gave.
+    # Each link stands for its own sign-up: whatever others try meanwhile, who follows it gets what was given with it.
+    user.name, user.password_hash = asked.name or user.name, asked.password_hash
     audit.record(session, user.id, "sign_up", _origin(asked))
     return await _verification(session, settings, user, name=asked.name, password_hash=asked.password_hash)
 
@@ -103,7 +104,7 @@ async def _pending(session: AsyncSession, asked: AccountRequest) -> User:
     """The new account, or the one that another request made at this moment."""
     values = {"email": asked.email, "name": asked.name, "password_hash": asked.password_hash, "status": "pending"}
     await session.execute(insert(User).values(**values).on_conflict_do_nothing())
-    user = await service.find_by_email(session, asked.email)
+    user = await service.find_by_email(session, asked.email, lock=True)
     if user is None:
         raise RuntimeError("an account conflicted with a row that is not there")
     return user
@@ -138,7 +139,7 @@ def _link(
     return f"{settings.web_url.rstrip('/')}/{PAGES[purpose]}?token={quote(secret)}"
 
 
-async def _void(session: AsyncSession, user: User, purpose: Purpose) -> None:
+async def void_links(session: AsyncSession, user: User, purpose: Purpose) -> None:
     """Links of that purpose sent before open nothing any more."""
     earlier = EmailToken.user_id == user.id, EmailToken.purpose == purpose, EmailToken.used_at.is_(None)
     await session.execute(sa.delete(EmailToken).where(*earlier))

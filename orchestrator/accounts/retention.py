@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.accounts.models import AccountRequest, ApiToken, EmailToken, LoginSession, SecurityEvent, User
 from orchestrator.accounts.service import Make
@@ -35,16 +36,23 @@ async def forget_stale(make: Make) -> None:
         (SecurityEvent, SecurityEvent.created_at < now - EVENT),
         (SecurityEvent, SecurityEvent.user_id.is_(None) & (SecurityEvent.created_at < now - FAILED_STRANGER)),
         (Mail, sa.func.coalesce(Mail.sent_at, Mail.failed_at) < now - MAIL),
-        (User, (User.status == "pending") & (User.created_at < now - UNVERIFIED) & ~_link_still_good(now)),
     ]
     async with make.begin() as session:
         for table, stale in rules:
             await session.execute(sa.delete(table).where(stale))
+        await _forget_unverified(session, now)
         lost = await session.execute(
             sa.delete(AccountRequest).where(AccountRequest.created_at < now - UNANSWERED).returning(AccountRequest.id)
         )
         for (request_id,) in lost:
             log.error("an account request was never answered", request_id=str(request_id))
+
+
+async def _forget_unverified(session: AsyncSession, now: datetime) -> None:
+    """First locked, then looked at again: of those for which a link is being made right now, none is deleted."""
+    waiting = (User.status == "pending", User.created_at < now - UNVERIFIED)
+    locked = (await session.scalars(sa.select(User.id).where(*waiting).with_for_update(skip_locked=True))).all()
+    await session.execute(sa.delete(User).where(User.id.in_(locked), *waiting, ~_link_still_good(now)))
 
 
 def _link_still_good(now: datetime) -> sa.ColumnElement[bool]:

@@ -47,7 +47,7 @@ def _lifetimes(context: AppContext) -> Lifetimes:
     return Lifetimes.from_settings(context.settings)
 
 
-@router.post("/sign-up", status_code=202, responses=documented(422, 429, 503), dependencies=within("sign_up"))
+@router.post("/sign-up", status_code=202, responses=documented(400, 413, 422, 429, 503), dependencies=within("sign_up"))
 async def sign_up(request: SignUpRequest, context: Context, address: ClientAddress, origin: CallerOrigin) -> Accepted:
     """Ask for an account. The answer is the same whether the address is known; what comes next comes by e-mail."""
     await context.limits.hit("sign_up", address=address, account=request.email)
@@ -62,7 +62,7 @@ async def sign_up(request: SignUpRequest, context: Context, address: ClientAddre
     return SIGNED_UP
 
 
-@router.post("/verify", responses=documented(400, 409, 422, 429, 503), dependencies=within("verify_email"))
+@router.post("/verify", responses=documented(400, 409, 413, 422, 429, 503), dependencies=within("verify_email"))
 async def verify(request: TokenRequest, context: Context, origin: CallerOrigin) -> Login:
     """Follow the link of a verification e-mail: the account is active and logged in. Reading the link changes nothing;
     only this does."""
@@ -72,7 +72,7 @@ async def verify(request: TokenRequest, context: Context, origin: CallerOrigin) 
 @router.post(
     "/resend-verification",
     status_code=202,
-    responses=documented(422, 429, 503),
+    responses=documented(400, 413, 422, 429, 503),
     dependencies=within("resend_verification"),
 )
 async def resend_verification(
@@ -85,7 +85,7 @@ async def resend_verification(
     return RESENT
 
 
-@router.post("/login", responses=documented(401, 403, 422, 429, 503), dependencies=within("log_in"))
+@router.post("/login", responses=documented(400, 401, 403, 413, 422, 429, 503), dependencies=within("log_in"))
 async def log_in(request: LoginRequest, context: Context, address: ClientAddress, origin: CallerOrigin) -> Login:
     """Exchange e-mail address and password for an access token and a refresh token."""
     await context.limits.hit("log_in", address=address, account=request.email)
@@ -100,7 +100,7 @@ async def log_in(request: LoginRequest, context: Context, address: ClientAddress
     return _login(context, entry)
 
 
-@router.post("/refresh", responses=documented(401, 422, 429, 503), dependencies=within("refresh"))
+@router.post("/refresh", responses=documented(400, 401, 413, 422, 429, 503), dependencies=within("refresh"))
 async def refresh(request: RefreshRequest, context: Context, origin: CallerOrigin) -> Login:
     """Exchange a refresh token, once, for the next two. One that comes a second time ends the login it is of."""
     entry = await sessions.refresh(context.sessions, request.refresh_token, origin, _lifetimes(context))
@@ -153,7 +153,7 @@ async def revoke_session(session_id: UUID, login: CurrentLogin, session: DbSessi
 @router.post(
     "/forgot-password",
     status_code=202,
-    responses=documented(422, 429, 503),
+    responses=documented(400, 413, 422, 429, 503),
     dependencies=within("forgot_password"),
 )
 async def forgot_password(
@@ -169,12 +169,13 @@ async def forgot_password(
 @router.post(
     "/reset-password",
     status_code=204,
-    responses=documented(400, 422, 429, 503),
+    responses=documented(400, 413, 422, 429, 503),
     dependencies=within("reset_password"),
 )
 async def reset_password(request: ResetRequest, context: Context, origin: CallerOrigin) -> None:
     """Choose another password by the link of an e-mail. Every login ends, and the owner is told."""
     passwords.check_password(request.password)
+    await links.check_reset(context.sessions, request.token)
     hashed = await passwords.hash_password(request.password)
     async with context.sessions.begin() as session:
         letter = await links.reset_password(session, request.token, hashed, origin)
@@ -184,7 +185,7 @@ async def reset_password(request: ResetRequest, context: Context, origin: Caller
 @router.post(
     "/change-password",
     status_code=204,
-    responses=documented(401, 403, 422, 429, 503),
+    responses=documented(400, 401, 403, 413, 422, 429, 503),
     dependencies=within("change_password"),
 )
 async def change_password(

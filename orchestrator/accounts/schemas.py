@@ -1,6 +1,7 @@
 """Requests and answers about accounts."""
 
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -29,8 +30,13 @@ NOTIFICATIONS: dict[Notification, bool] = {
 assert set(NOTIFICATIONS) == set(get_args(Notification))  # noqa: S101
 
 
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
 def _time_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _time_zones():
         raise ValueError(f"'{name[:40]}' is not a time zone; one looks like 'Europe/Berlin' or 'UTC'")
     return name
 

@@ -77,13 +77,13 @@ async def create_user(session: AsyncSession, *, email: str, name: str, password:
     return user
 
 
-async def find_by_email(session: AsyncSession, email: str) -> User | None:
+async def find_by_email(session: AsyncSession, email: str, *, lock: bool = False) -> User | None:
     """The account of an address, whatever the case it is written in, unless it is deleted."""
     address = lookup_form(email)
     if address is None:
         return None
     query = sa.select(User).where(sa.func.lower(User.email) == sa.func.lower(address), User.status != "deleted")
-    return await session.scalar(query)
+    return await session.scalar(query.with_for_update(key_share=True) if lock else query)
 
 
 async def log_in(make: Make, *, email: str, password: str, origin: Origin, lifetimes: Lifetimes) -> Entry:

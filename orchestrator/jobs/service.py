@@ -12,6 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
+from orchestrator.accounts.models import User
+from orchestrator.accounts.tokens import InvalidTokenError
 from orchestrator.capabilities import Capabilities
 from orchestrator.context import AppContext, Backends
 from orchestrator.errors import NotFoundError, OctaviaError
@@ -76,7 +78,10 @@ async def _insert(
     key: str | None,
     known: Capabilities | None,
 ) -> Job | None:
-    """The new job; None where another transaction has taken the key."""
+    """The new job; None where another transaction has taken the key. The account cannot be closed meanwhile."""
+    active = sa.select(User.id).where(User.id == user_id, User.status == "active").with_for_update(read=True)
+    if await session.scalar(active) is None:
+        raise InvalidTokenError(given=True)
     check_media(request, await media_service.get(session, user_id, request.media_id))
     if known is not None:
         check_languages(request, known)

@@ -49,10 +49,13 @@ class Rule:
 
 
 RULES: Mapping[Action, Rule] = {
-    # Those that send e-mail: per account no window longer than an hour, which a link must outlive. Whoever uses up the
-    # limit of somebody else's address has then put a link that works into that mailbox, and locks nobody out.
-    "sign_up": Rule("sign up", address="20/hour", account="3/hour", overall="2000/hour"),
-    "resend_verification": Rule("send the e-mail", address="20/hour", account="3/hour", overall="2000/hour"),
+    # Those that send e-mail. Pair: one caller cannot fill a mailbox. Account: for a new account much more than that, or
+    # a stranger's sign-ups would keep its owner's out; for a reset at most three an hour, the least a link lives:
+    # whoever uses them up has put links that work into the owner's mailbox.
+    "sign_up": Rule("sign up", address="20/hour", account="30/hour", overall="2000/hour", pair="3/hour"),
+    "resend_verification": Rule(
+        "send the e-mail", address="20/hour", account="30/hour", overall="2000/hour", pair="3/hour"
+    ),
     "forgot_password": Rule("send the e-mail", address="20/hour", account="3/hour", overall="2000/hour"),
     # Overall: the 15 passwords a second that a busy machine of two cores hashes. With more machines, set more.
     # Account: three addresses that try without pause reach it, a forgetful owner does not.
@@ -65,10 +68,11 @@ RULES: Mapping[Action, Rule] = {
         slowed_pair="2 per 15 minutes",
         spares_known=True,
     ),
-    "refresh": Rule("renew the login", address="120/minute", account=None, overall="6000/minute"),
-    # Their tokens have 256 random bits and say whose they are: these limits only bound the work that guessing makes.
-    "verify_email": Rule("confirm the address", address="60 per 15 minutes", account=None, overall="6000/hour"),
-    "reset_password": Rule("set a password", address="20 per 15 minutes", account=None, overall="6000/hour"),
+    "refresh": Rule("renew the login", address="120/minute", account=None, overall=None),
+    # Their tokens have 256 random bits and say whose they are: this only bounds the work that guessing makes.
+    # None overall: many strangers together would end everybody's logins.
+    "verify_email": Rule("confirm the address", address="60 per 15 minutes", account=None, overall=None),
+    "reset_password": Rule("set a password", address="20 per 15 minutes", account=None, overall=None),
     # They ask for the password again: a stolen access token must not serve to guess it.
     "change_password": Rule(
         "change the password",

@@ -32,7 +32,7 @@ async def test_health_answers_without_a_token(application: FastAPI) -> None:
     [
         ("GET", "/nowhere", 404, "not_found"),
         ("GET", f"/v1/jobs/{uuid4()}", 404, "not_found"),
-        ("DELETE", "/v1/me", 405, "method_not_allowed"),
+        ("PUT", "/v1/me", 405, "method_not_allowed"),
         ("GET", "/v1/jobs/not-an-id", 422, "invalid_request"),
         ("POST", "/v1/jobs", 422, "invalid_request"),
     ],
@@ -90,8 +90,8 @@ async def test_the_description_names_every_answer(client: httpx.AsyncClient) -> 
             assert operation["description"], f"{method} {path} has no description"
             if path.startswith("/v1"):
                 assert "503" in operation["responses"], f"{method} {path}"
-            success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
-            assert success.get("content"), f"{method} {path} does not say what it answers"
+            status, success = next(each for each in operation["responses"].items() if each[0].startswith("2"))
+            assert status == "204" or success.get("content"), f"{method} {path} does not say what it answers"
 
 
 async def test_while_the_database_is_away_the_answer_is_a_quick_503(

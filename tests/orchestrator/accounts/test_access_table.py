@@ -15,14 +15,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from orchestrator.accounts import sessions
+from orchestrator.accounts import api_tokens, sessions
 from orchestrator.accounts.audit import SYSTEM
 from orchestrator.accounts.models import LoginSession, User
 from orchestrator.accounts.sessions import Lifetimes
 from orchestrator.accounts.tokens import AccessTokens, key_id
 from orchestrator.jobs.models import Artifact
 from orchestrator.settings import Settings
-from tests.fixtures_control_plane import PASSWORD
+from tests.fixtures_control_plane import PASSWORD, MakeUser
 from tests.orchestrator.accounts.conftest import bearer
 
 pytestmark = pytest.mark.anyio
@@ -91,14 +91,19 @@ async def test_the_table_has_every_route(anonymous: httpx.AsyncClient) -> None:
 
 @pytest.fixture
 async def bad_tokens(
-    app_settings: Settings, user: User, make_session: async_sessionmaker[AsyncSession]
+    app_settings: Settings, user: User, make_user: MakeUser, make_session: async_sessionmaker[AsyncSession]
 ) -> Mapping[str, str]:
     """What is no valid access token of the user, by what is wrong with it."""
     key, tokens = app_settings.signing_key(), AccessTokens.from_settings(app_settings)
+    other = await make_user("lucy@example.org")
     lifetimes = Lifetimes.from_settings(app_settings)
     async with make_session.begin() as session:
         open_, revoked = [await sessions.start(session, user, SYSTEM, lifetimes) for _ in range(2)]
         await sessions.end(session, user.id, revoked.session_id, "revoked")
+        dead, dead_secret = await api_tokens.create(session, user, "revoked", None)
+        await api_tokens.revoke(session, user.id, dead.id)
+        old, old_secret = await api_tokens.create(session, user, "expired", 1)
+        old.expires_at = datetime.now(UTC)
     good = tokens.issue(user.id, open_.session_id)
     claims = jwt.decode(good, key, ["HS256"], audience="octavia-api")
     header = {"kid": key_id(key)}
@@ -129,10 +134,12 @@ async def bad_tokens(
         "without an audience": signed(aud=None),
         "a subject that is no id": signed(sub="root"),
         "an unknown user": signed(sub=str(uuid4())),
-        "another user's login": signed(sub=str(uuid4())),
+        "another user's login": signed(sub=str(other.id)),
         "an unknown login": signed(sid=str(uuid4())),
         "revoked": tokens.issue(user.id, revoked.session_id),
         "a refresh token": open_.refresh_token,
+        "a revoked API token": dead_secret,
+        "an expired API token": old_secret,
         "an API token that was never made": "oct_" + "x" * 46,
     }
 

@@ -15,7 +15,7 @@ from orchestrator.jobs import keys
 from orchestrator.jobs.models import Job
 from orchestrator.media.models import Media
 from orchestrator.storage import Storage
-from tests.fixtures_control_plane import PASSWORD, QueueStandIn
+from tests.fixtures_control_plane import PASSWORD, MakeUser, QueueStandIn
 from tests.orchestrator.accounts.conftest import Postbox, bearer
 
 pytestmark = pytest.mark.anyio
@@ -214,6 +214,31 @@ async def test_after_thirty_days_files_and_personal_data_are_gone(
         for table in (Job, LoginSession, ApiToken, SecurityEvent):
             count = sa.select(sa.func.count()).select_from(table).where(table.user_id == user.id)
             assert await session.scalar(count) == 0, table
+
+
+async def test_files_that_cannot_be_deleted_keep_no_other_account_from_its_purge(
+    make_user: MakeUser,
+    storage: Storage,
+    make_session: async_sessionmaker[AsyncSession],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stuck, other = [await make_user(f"{name}@example.org") for name in ("stuck", "other")]
+    async with make_session.begin() as session:
+        long_ago = datetime.now(UTC) - deletion.KEPT - timedelta(days=1)
+        await session.execute(sa.update(User).values(status="deleted", deleted_at=long_ago))
+        values = {"filename": "a", "kind": "audio", "content_type": "audio/mpeg", "size": 1, "sha256": "0"}
+        session.add(Media(user_id=stuck.id, duration=1.0, audio=[], storage_key="stuck", **values))
+    delete = storage.delete
+
+    async def refusing(key: str) -> None:
+        raise PermissionError(key)
+
+    monkeypatch.setattr(storage, "delete", refusing)
+    assert await deletion.purge(make_session, storage) == 1
+    monkeypatch.setattr(storage, "delete", delete)
+    assert await deletion.purge(make_session, storage) == 1
+    async with make_session() as session:
+        assert {(await session.get_one(User, each.id)).name for each in (stuck, other)} == {deletion.NOBODY}
 
 
 async def test_what_has_done_its_work_is_forgotten_in_time_and_nothing_before(

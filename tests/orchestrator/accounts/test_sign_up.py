@@ -48,6 +48,15 @@ async def test_before_that_only_the_right_password_is_told_why_it_does_not_open(
     assert (wrong.status_code, wrong.json()["code"]) == (401, "login_refused")
 
 
+async def test_of_a_pending_account_the_newest_password_is_the_right_one(
+    anonymous: httpx.AsyncClient, postbox: Postbox
+) -> None:
+    await signed_up(anonymous, password="the first that came to mind")
+    await signed_up(anonymous)
+    await postbox.work()
+    assert (await log_in(anonymous)).json()["code"] == "not_verified"
+
+
 async def test_a_known_address_is_answered_like_a_new_one_and_its_owner_told_by_mail(
     anonymous: httpx.AsyncClient, postbox: Postbox, user: User
 ) -> None:

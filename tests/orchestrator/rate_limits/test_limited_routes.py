@@ -21,7 +21,7 @@ from orchestrator.database import EmbeddedPostgres
 from orchestrator.problems import documented
 from orchestrator.rate_limits.dependencies import limited
 from orchestrator.settings import Settings
-from tests.fixtures_control_plane import QueueStandIn, bearer
+from tests.fixtures_control_plane import Bearer, QueueStandIn
 
 pytestmark = pytest.mark.anyio
 
@@ -66,14 +66,16 @@ Call = Callable[..., httpx.AsyncClient]
 
 
 @pytest.fixture
-async def caller(limited_settings: Settings, queue: QueueStandIn) -> AsyncIterator[Call]:
+async def caller(limited_settings: Settings, queue: QueueStandIn, bearer: Bearer, user: User) -> AsyncIterator[Call]:
     """Clients of two applications with one database, by the number of the application and their own address."""
     async with AsyncExitStack() as stack:
         replicas = [await stack.enter_async_context(replica(limited_settings, queue)) for _ in range(2)]
 
-        def call(number: int = 0, address: str = "192.0.2.1", user: User | None = None) -> httpx.AsyncClient:
+        mine = await bearer(user)
+
+        def call(number: int = 0, address: str = "192.0.2.1", logged_in: bool = False) -> httpx.AsyncClient:
             transport = httpx.ASGITransport(replicas[number], client=(address, 4711))
-            return httpx.AsyncClient(transport=transport, base_url="http://api", headers=bearer(limited_settings, user))
+            return httpx.AsyncClient(transport=transport, base_url="http://api", headers=mine if logged_in else {})
 
         yield call
 
@@ -82,14 +84,14 @@ async def log_in(client: httpx.AsyncClient, email: str = "a@b.c", **headers: str
     return (await client.post("/try/login", json={"email": email}, headers=headers)).status_code
 
 
-async def test_two_applications_on_one_database_count_together(caller: Call, user: User) -> None:
-    clients = [caller(number, user=user) for number in (0, 1)]
+async def test_two_applications_on_one_database_count_together(caller: Call) -> None:
+    clients = [caller(number, logged_in=True) for number in (0, 1)]
     answers = await asyncio.gather(*(clients[n % 2].get("/v1/jobs") for n in range(10)))
     assert sorted(answer.status_code for answer in answers) == [200] * 4 + [429] * 6
 
 
-async def test_a_429_is_a_problem_that_says_when_to_come_back(caller: Call, user: User) -> None:
-    client = caller(user=user)
+async def test_a_429_is_a_problem_that_says_when_to_come_back(caller: Call) -> None:
+    client = caller(logged_in=True)
     for _ in range(4):
         assert (await client.get("/v1/media")).status_code == 200
     answer = await client.get("/v1/media")

@@ -140,16 +140,28 @@ async def test_the_refused_are_told_when_to_come_back_and_then_get_in(
     await limits.hit("export", address=HOME, user_id=user_id)
 
 
-@pytest.mark.parametrize("action", ["sign_up", "forgot_password", "resend_verification"])
+@pytest.mark.parametrize(("action", "most"), [("sign_up", 30), ("forgot_password", 3), ("resend_verification", 30)])
 async def test_what_sends_mail_is_limited_per_mailbox_wherever_it_is_asked_from(
-    make_limits: MakeLimits, action: Action, clock: Clock
+    make_limits: MakeLimits, action: Action, most: int, clock: Clock
 ) -> None:
     limits = make_limits({})
-    for n in range(3):
+    for n in range(most):
         await limits.hit(action, address=f"203.0.113.{n}", account=ELINOR)
     with pytest.raises(TooManyRequestsError):
         await limits.hit(action, address=HOME, account="Elinor@Example.org")
     clock.now += 3601
+    await limits.hit(action, address=HOME, account=ELINOR)
+
+
+@pytest.mark.parametrize("action", ["sign_up", "resend_verification"])
+async def test_a_stranger_who_uses_up_his_sign_ups_of_an_address_does_not_keep_its_owner_out(
+    make_limits: MakeLimits, action: Action
+) -> None:
+    limits = make_limits({})
+    for _ in range(3):
+        await limits.hit(action, address="203.0.113.1", account=ELINOR)
+    with pytest.raises(TooManyRequestsError):
+        await limits.hit(action, address="203.0.113.1", account=ELINOR)
     await limits.hit(action, address=HOME, account=ELINOR)
 
 
