@@ -16,7 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from orchestrator.embedded_postgres import EmbeddedPostgres
 from orchestrator.errors import OctaviaError
 
-__all__ = ["Base", "EmbeddedPostgres", "make_engine", "make_sync_engine", "patiently", "sessions"]
+__all__ = ["Base", "EmbeddedPostgres", "make_engine", "make_sync_engine", "one_of", "patiently", "sessions"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,11 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+def one_of(column: str, values: tuple[str, ...]) -> str:
+    """The condition of a check constraint that allows these values alone."""
+    return f"{column} in ({', '.join(repr(value) for value in values)})"
 
 
 class NoDatabaseError(OctaviaError):

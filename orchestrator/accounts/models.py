@@ -9,16 +9,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
-from orchestrator.database import Base
+from orchestrator.database import Base, one_of
 
 STATUSES = ("pending", "active", "disabled", "deleted")
 ROLES = ("user", "admin")
 LOCK = {"key_share": True}
 """How an account's row is locked: events and sessions that refer to it may be inserted meanwhile."""
-
-
-def _one_of(column: str, values: tuple[str, ...]) -> str:
-    return f"{column} in ({', '.join(repr(value) for value in values)})"
 
 
 def _owner() -> Mapped[UUID]:
@@ -30,8 +26,8 @@ class User(Base):
 
     __tablename__ = "user_account"
     __table_args__ = (
-        CheckConstraint(_one_of("status", STATUSES), name="status"),
-        CheckConstraint(_one_of("role", ROLES), name="role"),
+        CheckConstraint(one_of("status", STATUSES), name="status"),
+        CheckConstraint(one_of("role", ROLES), name="role"),
         CheckConstraint("(status = 'deleted') = (deleted_at is not null)", name="deleted"),
     )
 

@@ -78,7 +78,7 @@ async def verify(request: TokenRequest, context: Context, origin: CallerOrigin) 
 async def resend_verification(
     request: AddressRequest, context: Context, address: ClientAddress, origin: CallerOrigin
 ) -> Accepted:
-    """Ask for another verification e-mail. Earlier links are void once it is sent."""
+    """Ask for another verification e-mail. Each link works until one of them is followed."""
     await context.limits.hit("resend_verification", address=address, account=request.email)
     backends = context.backends
     await requests.ask(context.sessions, backends.enqueue_account_request, "resend", email=request.email, origin=origin)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
 from orchestrator.accounts.models import User
-from orchestrator.database import Base
+from orchestrator.database import Base, one_of
 from orchestrator.media.models import Media
 
 KINDS = ("video_translation", "audio_translation", "subtitles")
@@ -18,18 +18,14 @@ STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
 STAGES = ("extracting", "transcribing", "translating", "synthesizing", "merging")
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> str:
-    return f"{column} in ({', '.join(repr(value) for value in values)})"
-
-
 class Job(Base):
     """One request on a media. Its id is the id of its durable workflow."""
 
     __tablename__ = "job"
     __table_args__ = (
-        CheckConstraint(_one_of("kind", KINDS), name="kind"),
-        CheckConstraint(_one_of("status", STATUSES), name="status"),
-        CheckConstraint(_one_of("stage", STAGES), name="stage"),
+        CheckConstraint(one_of("kind", KINDS), name="kind"),
+        CheckConstraint(one_of("status", STATUSES), name="status"),
+        CheckConstraint(one_of("stage", STAGES), name="stage"),
         CheckConstraint("progress between 0 and 100", name="progress"),
         UniqueConstraint("user_id", "idempotency_key"),
         Index("ix_job_user_id_id", "user_id", "id"),
