@@ -80,8 +80,8 @@ async def resend_verification(
 ) -> Accepted:
     """Ask for another verification e-mail. Each link works until one of them is followed."""
     await context.limits.hit("resend_verification", address=address, account=request.email)
-    backends = context.backends
-    await requests.ask(context.sessions, backends.enqueue_account_request, "resend", email=request.email, origin=origin)
+    enqueue = context.backends.enqueue_account_request
+    await requests.ask(context.sessions, enqueue, "resend", email=request.email, origin=origin)
     return RESENT
 
 
@@ -161,8 +161,8 @@ async def forgot_password(
 ) -> Accepted:
     """Ask for a link to choose another password. The answer is the same whether the address is known."""
     await context.limits.hit("forgot_password", address=address, account=request.email)
-    backends = context.backends
-    await requests.ask(context.sessions, backends.enqueue_account_request, "reset", email=request.email, origin=origin)
+    enqueue = context.backends.enqueue_account_request
+    await requests.ask(context.sessions, enqueue, "reset", email=request.email, origin=origin)
     return RESET_SENT
 
 
