@@ -10,12 +10,17 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from orchestrator.billing.offers import PACKAGES, Package, Plan
+from orchestrator.credits.prices import JobKind, Price
+
 MIB = 2**20
 
 MAILBOX = r"^(([^<>\r\n]* )?<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)$"
 """A mailbox with or without a name: `Octavia <noreply@example.org>`."""
 
 SmtpTls = Literal["starttls", "tls", "none"]
+Mode = Literal["development", "production"]
+PolarServer = Literal["sandbox", "production"]
 
 
 class Settings(BaseSettings):
@@ -133,6 +138,48 @@ class Settings(BaseSettings):
 
     smtp_timeout_s: float = Field(default=60, gt=0)
     """How long one mail may take from connecting to the server's acceptance."""
+
+    mode: Mode = "development"
+    """production: the start fails with a list of what is missing or fit for development only."""
+
+    billing: bool = False
+    """Jobs cost credits, which users buy through Polar.sh. The model plane reads it too: no weights but cleared ones."""
+
+    sign_up_credits: int = Field(default=0, ge=0)
+    """Credits granted to a new account when its address is verified."""
+
+    test_credits: bool = False
+    """Users may grant themselves credits, for development. Refused in production mode."""
+
+    prices: dict[JobKind, Price] = {}
+    """Prices other than those of orchestrator/credits/prices.py: {"subtitles": {"credits": 2, "per_minute": 1}}."""
+
+    packages: tuple[Package, ...] = PACKAGES
+    """What users can buy once, as a JSON list; each with the id of its product at Polar."""
+
+    plans: tuple[Plan, ...] = ()
+    """What users can subscribe to, as a JSON list; each with the id of its product at Polar."""
+
+    polar_server: PolarServer = "sandbox"
+    """Which of Polar's systems: each has its own products, users and tokens."""
+
+    polar_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """Another server that speaks Polar's protocol, for development. Refused in production mode."""
+
+    polar_access_token: SecretStr | None = None
+    """Organization access token (polar_oat_…) with the scopes of `octavia billing check`."""
+
+    polar_webhook_secrets: list[Annotated[SecretStr, Field(min_length=8)]] = []
+    """Secrets of the webhook endpoint at Polar, a JSON list: the newest, and while it is rotated the one before."""
+
+    polar_version: str = Field(default="2026-04", pattern=r"^\d{4}-\d{2}$")
+    """Version of Polar's API that is asked for."""
+
+    polar_timeout_s: float = Field(default=10, gt=0)
+    """How long one request to Polar may take."""
+
+    reconcile_minutes: int = Field(default=15, ge=1, le=59)
+    """How often Polar's orders, refunds and disputes are compared with ours."""
 
     @property
     def max_upload_bytes(self) -> int:

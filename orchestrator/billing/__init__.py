@@ -1,0 +1,1 @@
+"""Buying credits through Polar.sh: offers, checkouts, webhooks, reconciliation."""

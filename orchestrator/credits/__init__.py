@@ -1,0 +1,1 @@
+"""Credits: what they buy, what they cost, and the ledger that never loses one."""

@@ -1,0 +1,66 @@
+"""What a job costs, in credits. Pure."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JobKind = Literal[
+    "video_translation", "audio_translation", "subtitles", "subtitle_translation", "subtitle_audio", "voice_preview"
+]
+
+
+class Price(BaseModel):
+    """Credits per target language: a fixed part, and one for every started minute of the media."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    credits: int = Field(ge=0)
+    per_minute: int = Field(default=0, ge=0)
+
+
+PRICES: Mapping[JobKind, Price] = {
+    "video_translation": Price(credits=10),
+    "audio_translation": Price(credits=10),
+    "subtitle_translation": Price(credits=5),
+    "subtitle_audio": Price(credits=5),
+    "subtitles": Price(credits=1),
+    "voice_preview": Price(credits=1),
+}
+"""Those that nothing else is set for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a job costs in one language; None is the language of the original."""
+
+    language: str | None
+    credits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a job costs, line by line."""
+
+    lines: tuple[Line, ...]
+
+    @property
+    def credits(self) -> int:
+        return sum(line.credits for line in self.lines)
+
+
+def quote(
+    kind: JobKind, targets: Sequence[str], duration_s: float, prices: Mapping[JobKind, Price] | None = None
+) -> Quote:
+    """The price of a job on a media of `duration_s` seconds: the sum over its target languages.
+
+    Subtitles without a target cost one line. `prices` are those set otherwise than `PRICES`.
+    """
+    price = {**PRICES, **(prices or {})}[kind]
+    credits = price.credits + price.per_minute * math.ceil(duration_s / 60)
+    languages: Sequence[str | None] = targets or (None,)
+    return Quote(tuple(Line(language, credits) for language in languages))
+
+
