@@ -19,6 +19,7 @@ from orchestrator.accounts.tokens import AccessTokens
 from orchestrator.backends import open_backends
 from orchestrator.body_limit import BodyLimitMiddleware
 from orchestrator.context import AppContext, Backends, Context
+from orchestrator.credits.routes import router as credits
 from orchestrator.database import make_engine, sessions
 from orchestrator.jobs.events import JobNews
 from orchestrator.jobs.routes import router as jobs
@@ -62,6 +63,9 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     install(app)
     for router in (entering, own):
         app.include_router(router, dependencies=[Depends(not_stored)])
+    app.include_router(
+        credits, dependencies=[Depends(not_stored), Depends(limited("default"))], responses=documented(429)
+    )
     for router in (media, jobs):
         app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
     _add_health(app)

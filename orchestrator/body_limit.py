@@ -7,8 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 JSON_BYTES = 2**20
 FORM_BYTES = 2**15
-"""Of what anybody may send without a token: a form's few fields, and not a hundred thousand of them to complain of."""
-FORMS = ("/v1/auth/", "/v1/me")
+"""Of a form: it has few fields, and not a hundred thousand of them to complain of."""
+FORMS = ("/v1/auth/", "/v1/me", "/v1/credits/")
 
 
 class BodyLimitMiddleware:

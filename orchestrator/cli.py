@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Octavia dubs and subtitles videos and audio.", no_args_is_help=True, add_completion=False)
 models_app = typer.Typer(help="Weights of the models.", no_args_is_help=True)
 users_app = typer.Typer(help="User accounts.", no_args_is_help=True)
+credits_app = typer.Typer(help="Credits of the users.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(users_app, name="users")
+app.add_typer(credits_app, name="credits")
 
 console = Console()
 errors = Console(stderr=True)
@@ -176,6 +178,40 @@ def users_disable(email: Email, undo: Annotated[bool, typer.Option("--undo", hel
         console.print(f"{user.email} is {user.status} now.", markup=False)
 
     _run(switch())
+
+
+@credits_app.command("grant")
+def credits_grant(
+    email: Email,
+    credits: Annotated[int, typer.Argument(help="How many.", min=1)],
+    note: Annotated[str | None, typer.Option(help="Why. The owner reads it; no personal data, for it is kept.")] = None,
+    expires_in_days: Annotated[int | None, typer.Option(min=1, max=36_500, help="They never do when left out.")] = None,
+    key: Annotated[str | None, typer.Option(help="Of calls with the same key, one alone grants.")] = None,
+) -> None:
+    """Give an account credits."""
+    from orchestrator.credits import commands  # noqa: PLC0415
+
+    async def grant() -> None:
+        user, balance = await commands.grant(
+            get_settings(), email, credits, note=note, expires_in_days=expires_in_days, key=key
+        )
+        console.print(f"{user.email} has {balance.available} credits available now.", markup=False)
+
+    _run(grant())
+
+
+@credits_app.command("audit")
+def credits_audit() -> None:
+    """Add up every account again from its entries; exit code 1 where anything disagrees."""
+    from orchestrator.credits import commands  # noqa: PLC0415
+
+    def say(sentence: str) -> None:
+        console.print(sentence, markup=False, soft_wrap=True)
+
+    async def audit() -> None:
+        say(await commands.audit(get_settings(), say))
+
+    _run(audit())
 
 
 def main() -> None:

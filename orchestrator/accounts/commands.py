@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.accounts import audit, deletion, service
@@ -66,10 +67,18 @@ def database_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def _transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
-    engine = make_engine(database_url(settings), quick=True)
+async def transaction(
+    settings: Settings, *, isolation: IsolationLevel | None = None, quick: bool = True
+) -> AsyncIterator[AsyncSession]:
+    """A transaction in the database of the command line; one that is not quick may take its time.
+
+    Raises NoRunningDatabaseError, UnusableDatabaseError.
+    """
+    engine = make_engine(database_url(settings), quick=quick)
     try:
         async with sessions(engine).begin() as session:
+            if isolation:
+                await session.connection(execution_options={"isolation_level": isolation})
             yield session
     except sa.exc.DBAPIError as error:
         raise UnusableDatabaseError(error) from error
@@ -80,7 +89,7 @@ async def _transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
 async def create(settings: Settings, *, email: str, name: str, password: str, admin: bool = False) -> User:
     """A new active account. Raises what `service.create_user` does, and UnusableDatabaseError."""
     role = "admin" if admin else "user"
-    async with _transaction(settings) as session:
+    async with transaction(settings) as session:
         user = await service.create_user(session, email=email, name=name, password=password, role=role)
         if admin:
             audit.record(session, user.id, "role_granted", SYSTEM, before=None, after=role)
@@ -94,22 +103,22 @@ async def listed(settings: Settings, status: str | None = None) -> Sequence[User
     query = sa.select(User).order_by(User.id)
     if status is not None:
         query = query.where(User.status == status)
-    async with _transaction(settings) as session:
+    async with transaction(settings) as session:
         return (await session.scalars(query)).all()
 
 
 async def show(settings: Settings, email: str) -> User:
     """Raises NoSuchUserError."""
-    async with _transaction(settings) as session:
-        return await _found(session, email)
+    async with transaction(settings) as session:
+        return await find(session, email)
 
 
 async def grant(settings: Settings, email: str, role: str) -> User:
     """Gives an account another role. Raises NoSuchUserError, NoSuchRoleError."""
     if role not in ROLES:
         raise NoSuchRoleError(role)
-    async with _transaction(settings) as session:
-        user = await _found(session, email)
+    async with transaction(settings) as session:
+        user = await find(session, email)
         audit.record(session, user.id, "role_granted", SYSTEM, before=user.role, after=role)
         user.role = role
         return user
@@ -117,15 +126,16 @@ async def grant(settings: Settings, email: str, role: str) -> User:
 
 async def switch(settings: Settings, email: str, *, disabled: bool) -> User:
     """Locks an account out or lets it in again. Raises NoSuchUserError, NotSwitchableError."""
-    async with _transaction(settings) as session:
-        user = await _found(session, email)
+    async with transaction(settings) as session:
+        user = await find(session, email)
         if user.status != ("active" if disabled else "disabled"):
             raise NotSwitchableError(user)
         await deletion.disable(session, user, disabled=disabled)
         return user
 
 
-async def _found(session: AsyncSession, email: str) -> User:
+async def find(session: AsyncSession, email: str) -> User:
+    """Raises NoSuchUserError."""
     user = await service.find_by_email(session, email)
     if user is None:
         raise NoSuchUserError(email)

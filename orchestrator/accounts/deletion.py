@@ -67,7 +67,10 @@ async def purge(make: Make, storage: Storage) -> int:
 
 
 async def _purge(make: Make, storage: Storage, user_id: UUID) -> None:
-    """Files first: a purge that is broken off is begun again, and finds what it has not deleted yet."""
+    """Files first: a purge that is broken off is begun again, and finds what it has not deleted yet.
+
+    The ledger stays, of an account that is nobody's any more: money must add up, and it holds no personal data.
+    """
     async with make() as session:
         jobs = (await session.scalars(sa.select(Job.id).where(Job.user_id == user_id))).all()
         files = (await session.scalars(sa.select(Media.storage_key).where(Media.user_id == user_id))).all()

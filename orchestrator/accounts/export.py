@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.accounts.models import ApiToken, LoginSession, SecurityEvent, User
+from orchestrator.credits.models import CreditEntry, CreditLot
 from orchestrator.database import Base
 from orchestrator.jobs.models import Artifact, HeardWindow, Job, JobEvent, Rendition, SegmentRow
 from orchestrator.media.models import Media
@@ -24,6 +25,8 @@ OWN: dict[str, type[Base]] = {
     "mails": Mail,
     "media": Media,
     "jobs": Job,
+    "credit_entries": CreditEntry,
+    "credit_lots": CreditLot,
 }
 OF_JOBS: dict[str, type[Base]] = {
     "events": JobEvent,

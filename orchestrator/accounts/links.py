@@ -13,6 +13,7 @@ from orchestrator.accounts.requests import Letter, Purpose, void_links
 from orchestrator.accounts.secrets import digest
 from orchestrator.accounts.service import Make, WrongPasswordError
 from orchestrator.accounts.sessions import Entry, Lifetimes
+from orchestrator.credits import ledger
 from orchestrator.errors import OctaviaError
 from orchestrator.notifications import messages
 
@@ -31,8 +32,11 @@ class AlreadyVerifiedError(OctaviaError):
         super().__init__("already_verified", "This address is verified already. Log in.", 409)
 
 
-async def verify(make: Make, secret: str, origin: Origin, lifetimes: Lifetimes) -> Entry:
-    """Makes the account active and logs it in. Raises LinkRefusedError, AlreadyVerifiedError."""
+async def verify(make: Make, secret: str, origin: Origin, lifetimes: Lifetimes, *, sign_up_credits: int = 0) -> Entry:
+    """Makes the account active, grants it its first credits, and logs it in.
+
+    Raises LinkRefusedError, AlreadyVerifiedError.
+    """
     async with make.begin() as session:
         token, user = await _found(session, secret, "verify")
         if user.status == "active":
@@ -45,6 +49,8 @@ async def verify(make: Make, secret: str, origin: Origin, lifetimes: Lifetimes) 
         user.name, user.password_hash = token.name or user.name, token.password_hash
         entry = await sessions.start(session, user, origin, lifetimes)
         audit.record(session, user.id, "verified", origin, login=str(entry.session_id))
+        if sign_up_credits:
+            await ledger.grant(session, user.id, sign_up_credits, key=f"sign_up:{user.id}", reference="sign_up")
         return entry
 
 

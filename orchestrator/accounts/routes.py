@@ -66,7 +66,14 @@ async def sign_up(request: SignUpRequest, context: Context, address: ClientAddre
 async def verify(request: TokenRequest, context: Context, origin: CallerOrigin) -> Login:
     """Follow the link of a verification e-mail: the account is active and logged in. Reading the link changes nothing;
     only this does."""
-    return _login(context, await links.verify(context.sessions, request.token, origin, _lifetimes(context)))
+    entry = await links.verify(
+        context.sessions,
+        request.token,
+        origin,
+        _lifetimes(context),
+        sign_up_credits=context.settings.sign_up_credits,
+    )
+    return _login(context, entry)
 
 
 @router.post(

@@ -62,5 +62,3 @@ def quote(
     credits = price.credits + price.per_minute * math.ceil(duration_s / 60)
     languages: Sequence[str | None] = targets or (None,)
     return Quote(tuple(Line(language, credits) for language in languages))
-
-

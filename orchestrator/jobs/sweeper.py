@@ -2,12 +2,13 @@
 
 Looks for open jobs whose workflow is missing, failed, cancelled or given up, and fails them; for ended ones of whose
 workflows one is still queued or runs, and cancels them; and for ended ones of which nothing runs any more, and deletes
-their files that nobody will ask for. Then it deletes the counts and addresses of rate limits that are out of date. Any
-number of workers may sweep at once: all of it is guarded and repeatable.
+their files that nobody will ask for. Then it lets credits expire that are due, and deletes the counts and addresses of
+rate limits that are out of date. Any number of workers may sweep at once: all of it is guarded and repeatable.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from orchestrator.accounts import deletion
 from orchestrator.accounts.retention import forget_stale
+from orchestrator.credits import ledger
 from orchestrator.database import is_outage, patiently, sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs import keys, progress
@@ -88,6 +90,7 @@ async def sweep(engine: AsyncEngine, storage: Storage, cancel: Cancel = _cancel_
             continue
         async with engine.begin() as connection:
             await connection.execute(_SWEPT, {"job_id": ended.id})
+    await ledger.expire_due(sessions(engine), datetime.now(UTC))
     await sweep_rate_limits(engine)
     await deletion.purge(sessions(engine), storage)
     await forget_stale(sessions(engine))

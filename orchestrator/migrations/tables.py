@@ -1,12 +1,13 @@
 """Every table, for comparing the models with the database."""
 
 from orchestrator.accounts import models as accounts
+from orchestrator.credits import models as credits
 from orchestrator.database import Base
 from orchestrator.jobs import models as jobs
 from orchestrator.media import models as media
 from orchestrator.notifications import models as notifications
 from orchestrator.rate_limits import models as rate_limits
 
-__all__ = ["accounts", "jobs", "media", "metadata", "notifications", "rate_limits"]
+__all__ = ["accounts", "credits", "jobs", "media", "metadata", "notifications", "rate_limits"]
 
 metadata = Base.metadata

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from orchestrator.accounts import deletion, retention, secrets
 from orchestrator.accounts.models import AccountRequest, ApiToken, LoginSession, SecurityEvent, User
+from orchestrator.credits import ledger
 from orchestrator.jobs import keys
 from orchestrator.jobs.models import Job
 from orchestrator.media.models import Media
@@ -144,6 +146,21 @@ async def test_the_export_has_everything_and_nothing_that_opens_anything(
         assert secret not in json.dumps(document)
 
 
+async def granted(make_session: async_sessionmaker[AsyncSession], user_id: UUID, credits: int) -> None:
+    async with make_session.begin() as session:
+        await ledger.grant(session, user_id, credits, key=f"order:{user_id}", reference="order:1")
+
+
+async def test_the_export_has_the_history_of_ones_credits(
+    client: httpx.AsyncClient, make_user: MakeUser, user: User, make_session: async_sessionmaker[AsyncSession]
+) -> None:
+    await granted(make_session, user.id, 10)
+    await granted(make_session, (await make_user("lucy@example.org")).id, 20)
+    document = (await client.get("/v1/me/export")).json()
+    assert [(each["kind"], each["amount"]) for each in document["credit_entries"]] == [("grant", 10)]
+    assert [each["remaining"] for each in document["credit_lots"]] == [10]
+
+
 async def test_deletion_needs_the_password(client: httpx.AsyncClient) -> None:
     answer = await client.request("DELETE", "/v1/me", json={"password": "wrong password"})
     assert answer.json()["code"] == "wrong_password"
@@ -190,6 +207,7 @@ async def test_after_thirty_days_files_and_personal_data_are_gone(
     make_session: async_sessionmaker[AsyncSession],
 ) -> None:
     media, others = await uploaded(client, clips), await uploaded(stranger, clips)
+    await granted(make_session, user.id, 10)
     wish = {"kind": "audio_translation", "media_id": media, "target_language": "es"}
     job = (await client.post("/v1/jobs", json=wish)).json()
     artifact = keys.artifact(job["id"], "es.mp3")
@@ -214,6 +232,7 @@ async def test_after_thirty_days_files_and_personal_data_are_gone(
         for table in (Job, LoginSession, ApiToken, SecurityEvent):
             count = sa.select(sa.func.count()).select_from(table).where(table.user_id == user.id)
             assert await session.scalar(count) == 0, table
+        assert (await ledger.balance(session, user.id)).available == 10, "the ledger stays"
 
 
 async def test_files_that_cannot_be_deleted_keep_no_other_account_from_its_purge(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from uuid import UUID
 
 import httpx
 import pytest
@@ -9,6 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from orchestrator.accounts.models import AccountRequest, EmailToken, User
+from orchestrator.credits import ledger
+from orchestrator.credits.models import CreditEntry
+from orchestrator.settings import Settings
 from tests.fixtures_control_plane import MakeUser
 from tests.orchestrator.accounts.conftest import PASSWORD, Postbox, bearer, sign_up_form
 
@@ -36,6 +40,41 @@ async def test_the_link_of_the_mail_makes_the_account_active_and_logs_it_in(
     me = await anonymous.get("/v1/me", headers=bearer(login.json()["access_token"]))
     assert (me.json()["email"], me.json()["name"]) == (EMAIL, "Marianne")
     assert (await log_in(anonymous)).status_code == 200
+
+
+async def balances(make_session: async_sessionmaker[AsyncSession], *users: UUID) -> list[int]:
+    async with make_session() as session:
+        return [(await ledger.balance(session, user_id)).available for user_id in users]
+
+
+async def test_the_first_credits_come_with_the_verification_and_once(
+    anonymous: httpx.AsyncClient,
+    postbox: Postbox,
+    app_settings: Settings,
+    make_session: async_sessionmaker[AsyncSession],
+) -> None:
+    app_settings.sign_up_credits = 25
+    await signed_up(anonymous)
+    token = await postbox.token(EMAIL)
+    async with make_session() as session:
+        user_id = (await session.scalars(sa.select(User.id).where(User.email == EMAIL))).one()
+    assert await balances(make_session, user_id) == [0]
+    answers = await asyncio.gather(*(anonymous.post("/v1/auth/verify", json={"token": token}) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409]
+    assert await balances(make_session, user_id) == [25]
+    async with make_session() as session:
+        (entry,) = (await session.scalars(sa.select(CreditEntry))).all()
+    assert (entry.kind, entry.idempotency_key, entry.reference) == ("grant", f"sign_up:{user_id}", "sign_up")
+
+
+async def test_without_that_setting_a_new_account_has_no_credits(
+    anonymous: httpx.AsyncClient, postbox: Postbox, make_session: async_sessionmaker[AsyncSession]
+) -> None:
+    await signed_up(anonymous)
+    login = await anonymous.post("/v1/auth/verify", json={"token": await postbox.token(EMAIL)})
+    assert await balances(make_session, UUID(login.json()["user"]["id"])) == [0]
+    async with make_session() as session:
+        assert (await session.scalars(sa.select(CreditEntry))).all() == []
 
 
 async def test_before_that_only_the_right_password_is_told_why_it_does_not_open(

@@ -9,6 +9,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from orchestrator.accounts.models import User
+from orchestrator.credits import ledger
+from orchestrator.credits.models import CreditEntry
 from orchestrator.database import make_sync_engine
 from orchestrator.jobs import durable, keys
 from orchestrator.jobs.models import Job
@@ -164,6 +167,20 @@ async def test_an_open_job_without_a_workflow_is_failed(
     after = await state(make_session, lost)
     assert (after.status, (after.error or {})["code"]) == ("failed", "given_up")
     assert (await state(make_session, young)).status == "processing"
+
+
+async def test_credits_whose_time_is_over_expire(
+    engine: AsyncEngine, make_session: Sessions, user: User, storage: Storage
+) -> None:
+    async with make_session.begin() as session:
+        for key, expires_at in (("over", LONG_AGO), ("lasting", datetime.now(UTC) + timedelta(hours=1))):
+            await ledger.grant(
+                session, user.id, 5, key=key, reference=key, expires_at=expires_at, now=LONG_AGO - timedelta(hours=1)
+            )
+    await sweep(engine, storage, never)
+    async with make_session() as session:
+        query = sa.select(CreditEntry.amount, CreditEntry.reference).where(CreditEntry.kind == "expiry")
+        assert [tuple(row) for row in await session.execute(query)] == [(-5, "over")]
 
 
 class _Jammed(Storage):
