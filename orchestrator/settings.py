@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     """production: the start fails with a list of what is missing or fit for development only."""
 
     billing: bool = False
-    """Jobs cost credits, which users buy through Polar.sh. The model plane reads it too: no weights but cleared ones."""
+    """Jobs cost credits, which users buy at Polar.sh. The model plane reads it too: no weights but cleared ones."""
 
     sign_up_credits: int = Field(default=0, ge=0)
     """Credits granted to a new account when its address is verified."""

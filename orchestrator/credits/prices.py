@@ -50,6 +50,10 @@ class Quote:
     def credits(self) -> int:
         return sum(line.credits for line in self.lines)
 
+    def free(self) -> "Quote":
+        """The same for nothing."""
+        return Quote(tuple(Line(line.language, 0) for line in self.lines))
+
 
 def quote(
     kind: JobKind, targets: Sequence[str], duration_s: float, prices: Mapping[JobKind, Price] | None = None

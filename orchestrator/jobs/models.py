@@ -51,6 +51,8 @@ class Job(Base):
     """{"code", "message"} of a failed job."""
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
     """[{"code", "message"}]: what the user should know about a result that came out all the same."""
+    credits: Mapped[int] = mapped_column(default=0, server_default="0")
+    """What it costs: held from its start, spent by its completion."""
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

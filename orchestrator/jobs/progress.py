@@ -1,7 +1,8 @@
 """Writing a job's life: each change of the row comes with its event and a notification, in the caller's transaction.
 
 An outcome is decided once: of completion, failure and cancellation, whoever commits first wins and the others find the
-job no longer open. What a late step reports after that changes nothing.
+job no longer open. What a late step reports after that changes nothing. What the job's credits come to is decided with
+it: completion spends what it held, failure and cancellation give it back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from orchestrator.credits import spending
 from orchestrator.jobs.models import Artifact, Job, JobEvent
 
 CHANNEL = "job"
@@ -86,6 +88,7 @@ async def complete(session: AsyncSession, job_id: UUID, artifacts: Sequence[Mapp
     )
     if won:
         session.add_all(Artifact(job_id=job_id, **artifact) for artifact in artifacts)
+        await spending.spend(session, job_id)
         await announce(session, job_id, "completed", {"status": "completed", "progress": 100})
     return won
 
@@ -95,6 +98,7 @@ async def fail(session: AsyncSession, job_id: UUID, code: str, message: str) -> 
     error = {"code": code, "message": message}
     won = await _change(session, job_id, OPEN, status="failed", error=error, finished_at=sa.func.clock_timestamp())
     if won:
+        await spending.release(session, job_id)
         await announce(session, job_id, "failed", {"status": "failed", "error": error})
     return won
 
@@ -103,6 +107,7 @@ async def cancel(session: AsyncSession, job_id: UUID) -> bool:
     """An open job → cancelled. True when this call decided the job."""
     won = await _change(session, job_id, OPEN, status="cancelled", finished_at=sa.func.clock_timestamp())
     if won:
+        await spending.release(session, job_id)
         await announce(session, job_id, "cancelled", {"status": "cancelled"})
     return won
 

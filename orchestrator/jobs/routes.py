@@ -24,6 +24,7 @@ from orchestrator.jobs.schemas import (
     JobRequest,
     JobView,
     Languages,
+    QuoteView,
     SegmentPage,
     Status,
 )
@@ -62,7 +63,7 @@ class EventStream(StreamingResponse):
     response_model=JobView,
     responses={
         200: {"model": JobView, "description": "The job an earlier request with this key made"},
-        **documented(401, 404, 409, 422, 503),
+        **documented(401, 402, 404, 409, 422, 503),
     },
 )
 async def create_job(
@@ -77,6 +78,12 @@ async def create_job(
     response.status_code = 201 if created.new else 200
     response.headers["Location"] = f"/v1/jobs/{created.job.id}"
     return created.job
+
+
+@router.post("/jobs/quote", responses=documented(401, 404, 422, 503))
+async def quote_job(request: JobRequest, context: Context, user: CurrentUser) -> QuoteView:
+    """Say what a job would cost, and refuse what cannot be done. Nothing is started or held."""
+    return await service.quoted(context, user.id, request)
 
 
 @router.get("/jobs", responses=documented(401, 422, 503))

@@ -94,6 +94,24 @@ class JobView(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    credits: int
+    """What it costs."""
+
+
+class LineView(BaseModel):
+    """What a job costs in one language; null: in the language of the original."""
+
+    language: str | None
+    credits: int
+
+
+class QuoteView(BaseModel):
+    """What a job would cost, line by line, and whether the `available` credits are `enough` for it."""
+
+    credits: int
+    lines: list[LineView]
+    available: int
+    enough: bool
 
 
 class JobDetail(JobView):

@@ -15,14 +15,19 @@ from uuid_utils.compat import uuid7
 from orchestrator.accounts.models import User
 from orchestrator.accounts.tokens import InvalidTokenError
 from orchestrator.capabilities import Capabilities
-from orchestrator.context import AppContext, Backends
+from orchestrator.context import AppContext
+from orchestrator.credits import spending
+from orchestrator.credits.ledger import balance
+from orchestrator.credits.prices import Quote, quote
 from orchestrator.errors import NotFoundError, OctaviaError
 from orchestrator.jobs import progress
 from orchestrator.jobs.checks import check_languages, check_media
 from orchestrator.jobs.models import Artifact, Job, Rendition, SegmentRow
-from orchestrator.jobs.schemas import JobRequest, RenditionView, SegmentView
+from orchestrator.jobs.schemas import JobRequest, LineView, QuoteView, RenditionView, SegmentView
 from orchestrator.media import service as media_service
+from orchestrator.media.models import Media
 from orchestrator.ownership import get_own, newest_first, owned_by
+from orchestrator.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -52,15 +57,16 @@ class Created:
 
 
 async def create(context: AppContext, user_id: UUID, request: JobRequest, key: str | None) -> Created:
-    """Check the request and, in one transaction, insert the job, its first event and its workflow.
+    """Check the request and, in one transaction, insert the job, hold its credits, and enqueue its workflow.
 
-    Raises NotFoundError for the media, UnfitMediaError, UnavailableLanguageError, KeyReusedError.
+    Raises NotFoundError for the media, UnfitMediaError, UnavailableLanguageError, KeyReusedError,
+    InsufficientCreditsError.
     """
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:
         earlier = await _by_key(session, user_id, key, request)
         if earlier is None:
-            created = await _insert(session, context.backends, user_id, request, key, known)
+            created = await _insert(session, context, user_id, request, key, known)
             if created is not None:
                 return Created(created, new=True)
             # Another request with the key committed while ours waited for it.
@@ -72,7 +78,7 @@ async def create(context: AppContext, user_id: UUID, request: JobRequest, key: s
 
 async def _insert(
     session: AsyncSession,
-    backends: Backends,
+    context: AppContext,
     user_id: UUID,
     request: JobRequest,
     key: str | None,
@@ -82,19 +88,53 @@ async def _insert(
     active = sa.select(User.id).where(User.id == user_id, User.status == "active").with_for_update(read=True)
     if await session.scalar(active) is None:
         raise InvalidTokenError(given=True)
-    check_media(request, await media_service.get(session, user_id, request.media_id))
+    media = await media_service.get(session, user_id, request.media_id)
+    check_media(request, media)
     if known is not None:
         check_languages(request, known)
+    price = _price(context.settings, request, media).credits
     values = request.model_dump(mode="json") | {"media_id": request.media_id}
-    identity = {"id": uuid7(), "user_id": user_id, "idempotency_key": key, "request_hash": _hash(request)}
+    identity = {
+        "id": uuid7(),
+        "user_id": user_id,
+        "idempotency_key": key,
+        "request_hash": _hash(request),
+        "credits": price,
+    }
     statement = insert(Job).values(**values, **identity)
     statement = statement.on_conflict_do_nothing(index_elements=["user_id", "idempotency_key"])
     job: Job | None = await session.scalar(statement.returning(Job))
     if job is None:
         return None
+    await spending.hold(session, user_id, job.id, price)
     await progress.announce(session, job.id, "progress", {"status": "pending", "progress": 0})
-    await session.run_sync(backends.enqueue, job.id, user_id)
+    await session.run_sync(context.backends.enqueue, job.id, user_id)
     return job
+
+
+def _price(settings: Settings, request: JobRequest, media: Media) -> Quote:
+    """What the job costs; nothing while there is no billing."""
+    asked = quote(request.kind, request.target_languages, media.duration, settings.prices)
+    return asked if settings.billing else asked.free()
+
+
+async def quoted(context: AppContext, user_id: UUID, request: JobRequest) -> QuoteView:
+    """What the request would cost, after the same checks as `create`; nothing is held.
+
+    Raises NotFoundError for the media, UnfitMediaError, UnavailableLanguageError.
+    """
+    known = await context.backends.capabilities()
+    async with context.sessions.begin() as session:
+        media = await media_service.get(session, user_id, request.media_id)
+        there = (await balance(session, user_id)).available
+    check_media(request, media)
+    if known is not None:
+        check_languages(request, known)
+    price = _price(context.settings, request, media)
+    lines = [LineView(language=line.language, credits=line.credits) for line in price.lines]
+    return QuoteView(
+        credits=price.credits, lines=lines, available=there, enough=price.credits == 0 or there >= price.credits
+    )
 
 
 async def _by_key(session: AsyncSession, user_id: UUID, key: str | None, request: JobRequest) -> Job | None:

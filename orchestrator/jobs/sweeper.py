@@ -1,6 +1,7 @@
 """The net under the workflows: a job must not stay open when nothing will ever end it, nor a mail.
 
-Looks for open jobs whose workflow is missing, failed, cancelled or given up, and fails them; for ended ones of whose
+Looks for open jobs whose workflow is missing, failed, cancelled or given up, or which no worker has begun within a day,
+and fails them; for credits that are held for a job that is gone or has ended, and settles them; for ended ones of whose
 workflows one is still queued or runs, and cancels them; and for ended ones of which nothing runs any more, and deletes
 their files that nobody will ask for. Then it lets credits expire that are due, and deletes the counts and addresses of
 rate limits that are out of date. Any number of workers may sweep at once: all of it is guarded and repeatable.
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from orchestrator.accounts import deletion
 from orchestrator.accounts.retention import forget_stale
-from orchestrator.credits import ledger
+from orchestrator.credits import ledger, spending
 from orchestrator.database import is_outage, patiently, sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs import keys, progress
@@ -40,6 +41,9 @@ _LOST = sa.text(
     "select j.id, w.status as workflow from job j left join dbos.workflow_status w on w.workflow_uuid = j.id::text"
     " where j.status in ('pending', 'processing') and j.created_at < now() - interval '1 minute'"
     " and (w.status is null or w.status not in ('ENQUEUED', 'DELAYED', 'PENDING'))"
+)
+_NEVER_STARTED = sa.text(
+    "select id from job where status = 'pending' and created_at < now() - interval '24 hours' limit 100"
 )
 _ACTIVE = (
     "dbos.workflow_status w where w.status in ('ENQUEUED', 'DELAYED', 'PENDING')"
@@ -80,6 +84,12 @@ async def sweep(engine: AsyncEngine, storage: Storage, cancel: Cancel = _cancel_
     for lost in await _rows(engine, _LOST):
         await patiently(engine, partial(_give_up, job_id=lost.id))
         log.warning("failed a job whose workflow ended without outcome", job_id=str(lost.id), workflow=lost.workflow)
+    for late in await _rows(engine, _NEVER_STARTED):
+        await patiently(engine, partial(_never_started, job_id=late.id))
+        log.warning("failed a job that no worker has begun", job_id=str(late.id))
+    for held in await _rows(engine, spending.LOST_HOLDS):
+        await patiently(engine, partial(spending.settle_lost, hold_id=held.id, status=held.status))
+        log.error("settled credits that a job without a future held", hold=str(held.id), status=held.status)
     for running in await _rows(engine, _STILL_RUNNING):
         await cancel(str(running.id))
     for ended in await _rows(engine, _LITTERED):
@@ -114,6 +124,11 @@ async def _delete_litter(storage: Storage, job_id: str, status: str) -> None:
 async def _rows(engine: AsyncEngine, query: sa.TextClause) -> list[sa.Row[Any]]:
     async with engine.connect() as connection:
         return list((await connection.execute(query)).all())
+
+
+async def _never_started(session: AsyncSession, job_id: UUID) -> bool:
+    message = "No worker could begin this job within a day. Its credits are back; start it again."
+    return await progress.fail(session, job_id, "not_started", message)
 
 
 async def _give_up(session: AsyncSession, job_id: UUID) -> bool:

@@ -35,6 +35,9 @@ MODELS_STOP_S = 140.0
 CONTROL_PLANE_SECRETS = ("PG", "AWS_", "AZURE_", "GOOGLE_")
 """What PostgreSQL's and the object stores' clients read."""
 
+OF_BOTH_PLANES = {"OCTAVIA_BILLING"}
+"""Settings that the model plane reads too."""
+
 Stop = Callable[[], Awaitable[None]]
 
 
@@ -205,7 +208,7 @@ def _models(environment: Mapping[str, str], logs: Path | None) -> Child:
 
 def _environment_of_models() -> dict[str, str]:
     """Ours without what is only the control plane's: its settings, and the secrets of its database and storage."""
-    ours = {f"OCTAVIA_{name.upper()}" for name in Settings.model_fields}
+    ours = {f"OCTAVIA_{name.upper()}" for name in Settings.model_fields} - OF_BOTH_PLANES
     return {
         name: value
         for name, value in os.environ.items()

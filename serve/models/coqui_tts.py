@@ -16,6 +16,7 @@ import torch
 
 from serve.devices import device_for
 from serve.errors import ModelError, invalid
+from serve.memory import give_back
 from serve.models.base import Answer, Tensors, WeightSet, numbers, texts
 from serve.models.cloning import read_clips
 from serve.models.speakable import clean, is_speakable, split_text
@@ -81,7 +82,9 @@ class CoquiTts:
         return [known.facts() for known in self._library.voices.values()]
 
     def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
-        return [self._request(*each) for each in zip(batch, requested, strict=True)]
+        answers = [self._request(*each) for each in zip(batch, requested, strict=True)]
+        give_back()  # each length of text leaves other holes
+        return answers
 
     def _request(self, request: Tensors, requested: set[str]) -> Answer:
         sound = not requested or bool(requested & {"AUDIO"})

@@ -34,6 +34,7 @@ def upgrade() -> None:
     _lots()
     for statement in TRIGGERS:
         op.execute(statement)
+    op.add_column("job", sa.Column("credits", sa.Integer(), nullable=False, server_default="0"))
 
 
 def _accounts() -> None:
@@ -265,6 +266,7 @@ TRIGGERS = (
 
 
 def downgrade() -> None:
+    op.drop_column("job", "credits")
     for table in reversed(TABLES):
         op.drop_table(table)
     for function in FUNCTIONS:

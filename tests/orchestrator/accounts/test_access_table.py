@@ -76,6 +76,7 @@ TABLE = (
     Route("GET", "/v1/credits/history.csv"),
     Route("POST", "/v1/credits/test-credits"),
     Route("POST", "/v1/jobs"),
+    Route("POST", "/v1/jobs/quote"),
     Route("GET", "/v1/jobs"),
     Route("GET", "/v1/jobs/{job_id}", owned=True),
     Route("POST", "/v1/jobs/{job_id}/cancel", owned=True),
