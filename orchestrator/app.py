@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -17,6 +17,10 @@ from orchestrator.accounts.passwords import warm_up
 from orchestrator.accounts.routes import router as entering
 from orchestrator.accounts.tokens import AccessTokens
 from orchestrator.backends import open_backends
+from orchestrator.billing.polar import Polar
+from orchestrator.billing.routes import router as billing
+from orchestrator.billing.routes import webhooks
+from orchestrator.billing.signatures import Signatures
 from orchestrator.body_limit import BodyLimitMiddleware
 from orchestrator.context import AppContext, Backends, Context
 from orchestrator.credits.routes import router as credits
@@ -61,13 +65,14 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     )
     app.add_middleware(BodyLimitMiddleware, streaming=frozenset({"/v1/media"}))
     install(app)
-    for router in (entering, own):
+    for router in (entering, own, billing):
         app.include_router(router, dependencies=[Depends(not_stored)])
     app.include_router(
         credits, dependencies=[Depends(not_stored), Depends(limited("default"))], responses=documented(429)
     )
     for router in (media, jobs):
         app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
+    app.include_router(webhooks)
     _add_health(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -85,17 +90,21 @@ async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppC
     news = JobNews(engine)
     listening = asyncio.create_task(news.run(), name="job news")
     try:
-        yield AppContext(
-            settings=settings,
-            engine=engine,
-            sessions=sessions(engine),
-            storage=Storage.from_settings(settings),
-            tokens=AccessTokens.from_settings(settings),
-            limits=RateLimits(engine, settings),
-            news=news,
-            backends=backends,
-            probes=asyncio.Semaphore(PROBES_AT_ONCE),
-        )
+        async with AsyncExitStack() as stack:
+            polar = await stack.enter_async_context(Polar.from_settings(settings)) if settings.billing else None
+            yield AppContext(
+                settings=settings,
+                engine=engine,
+                sessions=sessions(engine),
+                storage=Storage.from_settings(settings),
+                tokens=AccessTokens.from_settings(settings),
+                limits=RateLimits(engine, settings),
+                news=news,
+                backends=backends,
+                polar=polar,
+                signatures=Signatures(settings.polar_webhook_secrets),
+                probes=asyncio.Semaphore(PROBES_AT_ONCE),
+            )
     finally:
         listening.cancel()
         with suppress(asyncio.CancelledError):

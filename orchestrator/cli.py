@@ -1,4 +1,5 @@
-"""The command line: `octavia up`, `octavia dub`, `octavia subtitles`, `octavia models`, `octavia users`.
+"""The command line: `octavia up`, `octavia dub`, `octavia subtitles`, `octavia models`, `octavia users`,
+`octavia billing`.
 
 What only some commands need is imported by them, so that the others are quick.
 """
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Never
+from uuid import UUID
 
 import httpx
 import typer
@@ -30,6 +32,8 @@ users_app = typer.Typer(help="User accounts.", no_args_is_help=True)
 credits_app = typer.Typer(help="Credits of the users.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(users_app, name="users")
+billing_app = typer.Typer(help="Purchases, and Polar's books against ours.", no_args_is_help=True)
+app.add_typer(billing_app, name="billing")
 app.add_typer(credits_app, name="credits")
 
 console = Console()
@@ -178,6 +182,90 @@ def users_disable(email: Email, undo: Annotated[bool, typer.Option("--undo", hel
         console.print(f"{user.email} is {user.status} now.", markup=False)
 
     _run(switch())
+
+
+Order = Annotated[UUID, typer.Argument(help="Polar's id of the order.")]
+
+
+@billing_app.command("reconcile")
+def billing_reconcile(
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How far to look back.")] = 2,
+) -> None:
+    """Compare Polar's orders, refunds and disputes with ours, and repair what no webhook brought."""
+    from orchestrator.billing import commands  # noqa: PLC0415
+
+    async def reconcile() -> None:
+        run = await commands.reconcile(get_settings(), days)
+        console.print(
+            f"Looked at {run.orders} orders, {run.refunds} refunds and {run.disputes} disputes since {run.since:%F %T}:"
+            f" {run.repaired} repaired, {run.ended} purchases ended, {run.failed} failed.",
+            markup=False,
+            soft_wrap=True,
+        )
+        if run.error:
+            _fail(run.error)
+        if run.failed:
+            _fail("Some could not be reconciled; the log says why.")
+
+    _run(reconcile())
+
+
+@billing_app.command("parked")
+def billing_parked() -> None:
+    """Orders whose credits wait for a human, and why."""
+    from orchestrator.billing import commands  # noqa: PLC0415
+
+    async def show() -> None:
+        for order in await commands.parked(get_settings()):
+            paid = "paid" if order.paid_seen else order.status
+            amount = f"{order.net_amount} {order.currency}"
+            console.print(f"{order.id}  {paid}  {amount}  {order.reason}", markup=False, soft_wrap=True)
+
+    _run(show())
+
+
+@billing_app.command("assign")
+def billing_assign(order: Order, email: Email) -> None:
+    """Grant a parked order's credits to an account."""
+    from orchestrator.billing import commands  # noqa: PLC0415
+
+    async def assign() -> None:
+        applied = await commands.assign(get_settings(), order, email)
+        console.print(f"{email} has {applied.change} credits of order {order} now.", markup=False, soft_wrap=True)
+
+    _run(assign())
+
+
+@billing_app.command("refund")
+def billing_refund(
+    order: Order,
+    amount: Annotated[int | None, typer.Option(min=1, help="Cents without tax; else all that is left.")] = None,
+) -> None:
+    """Refund an order at Polar, whole or in part, and take its credits back in proportion."""
+    from orchestrator.billing import commands  # noqa: PLC0415
+
+    async def refund() -> None:
+        request, applied = await commands.refund(get_settings(), order, amount)
+        console.print(
+            f"Refunded {request.amount} of order {order}; its buyer's credits changed by {applied.change}.",
+            markup=False,
+            soft_wrap=True,
+        )
+
+    _run(refund())
+
+
+@billing_app.command("replay")
+def billing_replay() -> None:
+    """Handle again the events of Polar's that failed."""
+    from orchestrator.billing import commands  # noqa: PLC0415
+
+    async def replay() -> None:
+        async for each in commands.replay(get_settings()):
+            line = f"{each.webhook_id}  {each.type}  {each.outcome}  {each.reason or ''}"
+            console.print(line.rstrip(), markup=False, soft_wrap=True)
+
+    _run(replay())
 
 
 @credits_app.command("grant")

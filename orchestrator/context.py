@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session
 
 from orchestrator.accounts.tokens import AccessTokens
+from orchestrator.billing.polar import Polar
+from orchestrator.billing.signatures import Signatures
 from orchestrator.capabilities import Capabilities
 from orchestrator.jobs.events import JobNews
 from orchestrator.rate_limits.service import RateLimits
@@ -36,6 +38,12 @@ class EnqueueAccountRequest(Protocol):
     def __call__(self, session: Session, request_id: UUID, /) -> None: ...
 
 
+class EnqueuePolarEvent(Protocol):
+    """Enqueues the workflow that handles an event of Polar's in the caller's transaction."""
+
+    def __call__(self, session: Session, webhook_id: str, /) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Backends:
     """What the API needs of the durable queue and of the model plane."""
@@ -47,6 +55,7 @@ class Backends:
     """What the models can do; None while the model plane cannot be asked."""
     enqueue_mail: EnqueueMail
     enqueue_account_request: EnqueueAccountRequest
+    enqueue_polar_event: EnqueuePolarEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,9 @@ class AppContext:
     limits: RateLimits
     news: JobNews
     backends: Backends
+    polar: Polar | None
+    """None where billing is off."""
+    signatures: Signatures
     probes: asyncio.Semaphore
 
 

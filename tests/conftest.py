@@ -12,4 +12,9 @@ settings.register_profile(
 )
 settings.load_profile("octavia")
 
-pytest_plugins = ["tests.fixtures_model_plane", "tests.fixtures_control_plane", "tests.fixtures_system"]
+pytest_plugins = [
+    "tests.fixtures_model_plane",
+    "tests.fixtures_control_plane",
+    "tests.fixtures_system",
+    "tests.fixtures_polar",
+]

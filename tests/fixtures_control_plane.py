@@ -149,13 +149,19 @@ class QueueStandIn:
     cancelled: list[UUID] = field(default_factory=list)
     mails: list[UUID] = field(default_factory=list)
     account_requests: list[UUID] = field(default_factory=list)
+    polar_events: list[str] = field(default_factory=list)
     known: Capabilities | None = KNOWN
     refusal: Exception | None = None
 
     @asynccontextmanager
     async def open(self, _: Settings) -> AsyncIterator[Backends]:
         yield Backends(
-            self._enqueue, self._cancel, self._capabilities, self.enqueue_mail, self._enqueue_account_request
+            self._enqueue,
+            self._cancel,
+            self._capabilities,
+            self.enqueue_mail,
+            self._enqueue_account_request,
+            self._enqueue_polar_event,
         )
 
     def _enqueue(self, session: Session, job_id: UUID, user_id: UUID, /) -> None:
@@ -172,6 +178,11 @@ class QueueStandIn:
         if self.refusal:
             raise self.refusal
         self.account_requests.append(request_id)
+
+    def _enqueue_polar_event(self, session: Session, webhook_id: str, /) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.polar_events.append(webhook_id)
 
     async def _cancel(self, job_id: UUID) -> None:
         if self.refusal:

@@ -13,6 +13,7 @@ from orchestrator.accounts.models import LOCK, ApiToken, EmailToken, LoginSessio
 from orchestrator.accounts.requests import Letter
 from orchestrator.accounts.service import Make
 from orchestrator.accounts.tokens import InvalidTokenError
+from orchestrator.billing import inbox
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs import keys, progress
 from orchestrator.jobs.models import Job
@@ -81,6 +82,7 @@ async def _purge(make: Make, storage: Storage, user_id: UUID) -> None:
     async with make.begin() as session:
         for table in (Job, Media, LoginSession, ApiToken, EmailToken, SecurityEvent, Mail):
             await session.execute(sa.delete(table).where(table.user_id == user_id))
+        await inbox.forget_user(session, user_id)  # purchases and orders stay, as the books must
         await session.execute(
             sa.update(User)
             .where(User.id == user_id)

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.accounts.models import ApiToken, LoginSession, SecurityEvent, User
+from orchestrator.billing.models import PolarOrder, PolarSubscription, Purchase
 from orchestrator.credits.models import CreditEntry, CreditLot
 from orchestrator.database import Base
 from orchestrator.jobs.models import Artifact, HeardWindow, Job, JobEvent, Rendition, SegmentRow
@@ -25,6 +26,9 @@ OWN: dict[str, type[Base]] = {
     "mails": Mail,
     "media": Media,
     "jobs": Job,
+    "purchases": Purchase,
+    "orders": PolarOrder,
+    "subscriptions": PolarSubscription,
     "credit_entries": CreditEntry,
     "credit_lots": CreditLot,
 }

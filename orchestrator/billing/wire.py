@@ -118,6 +118,18 @@ class Dispute(Wire):
     order_id: UUID
 
 
+class CustomerSession(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    customer_portal_url: str
+
+
+class Invoice(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    url: str
+
+
 class Price(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -133,6 +145,21 @@ class Product(Wire):
     is_recurring: bool = False
     recurring_interval: str | None = None
     prices: list[Price] = Field(default_factory=list)
+
+
+class Pagination(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    max_page: int
+
+
+class Listing(BaseModel):
+    """One page of a list; its items are read one by one."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    items: list[dict[str, Any]]
+    pagination: Pagination
 
 
 class Event(BaseModel):

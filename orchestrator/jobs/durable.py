@@ -6,6 +6,7 @@ and is held by a contract test.
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,12 @@ ACCOUNT_WORKFLOW = "account"
 ACCOUNTS_QUEUE = "accounts"
 ACCOUNTS_PER_WORKER = 4
 
+POLAR_EVENT_WORKFLOW = "polar_event"
+POLAR_EVENTS_QUEUE = "polar_events"
+POLAR_EVENTS_PER_WORKER = 4
+
+RECONCILE_WORKFLOW = "reconcile"
+
 INTERNAL_QUEUE = "_dbos_internal_queue"
 MAX_RECOVERY_ATTEMPTS = 20
 """Every planned restart counts as one; a job that has ended its worker this often is given up."""
@@ -64,6 +71,8 @@ def _encode(value: object) -> dict[str, Any]:
             return {"__error__": "DBOSAwaitedWorkflowCancelledError", "message": str(value)}
         case BaseException():
             return {"__error__": type(value).__name__, "message": str(value)}
+        case datetime():  # the scheduler's argument
+            return {"__time__": value.isoformat()}
     raise TypeError(f"{type(value).__name__} is not JSON: steps return plain lists, dicts, numbers and text")
 
 
@@ -75,6 +84,8 @@ def _decode(value: dict[str, Any]) -> JsonValue:
             return DBOSAwaitedWorkflowCancelledError(message)
         case {"__error__": kind, "message": message}:
             return RuntimeError(f"{kind}: {message}")
+        case {"__time__": str(time)}:
+            return datetime.fromisoformat(time)
     return value
 
 
@@ -154,6 +165,20 @@ def enqueue_account_request(client: DBOSClient, session: Session, request_id: UU
     )
 
 
+def enqueue_polar_event(client: DBOSClient, session: Session, webhook_id: str) -> None:
+    """Enqueue the workflow that handles an event of Polar's, in the caller's transaction."""
+    client.enqueue_in_transaction(
+        session,
+        {
+            "queue_name": POLAR_EVENTS_QUEUE,
+            "workflow_name": POLAR_EVENT_WORKFLOW,
+            "workflow_id": f"polar-{webhook_id}",
+            "workflow_id_reuse_policy": "reject",
+        },
+        webhook_id,
+    )
+
+
 HEARING_PRIORITY = 10
 """Behind speaking, which has none and goes first: else nothing were spoken before the whole file is heard."""
 
@@ -189,6 +214,12 @@ async def register_queues(*, jobs_per_worker: int, chunks_per_worker: int) -> No
         MAILS_QUEUE,
         worker_concurrency=MAILS_PER_WORKER,
         polling_interval_sec=0.5,
+        on_conflict="always_update",
+    )
+    await DBOS.register_queue_async(
+        POLAR_EVENTS_QUEUE,
+        worker_concurrency=POLAR_EVENTS_PER_WORKER,
+        polling_interval_sec=0.3,
         on_conflict="always_update",
     )
 

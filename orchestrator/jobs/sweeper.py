@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from orchestrator.accounts import deletion
 from orchestrator.accounts.retention import forget_stale
+from orchestrator.billing import inbox
 from orchestrator.credits import ledger, spending
 from orchestrator.database import is_outage, patiently, sessions
 from orchestrator.errors import OctaviaError
@@ -81,6 +82,7 @@ async def _cancel_tree(workflow_id: str) -> None:
 async def sweep(engine: AsyncEngine, storage: Storage, cancel: Cancel = _cancel_tree) -> None:
     """One look. Database errors reach the caller, who looks again later."""
     await give_up_lost(engine)
+    await inbox.give_up_lost(engine)
     for lost in await _rows(engine, _LOST):
         await patiently(engine, partial(_give_up, job_id=lost.id))
         log.warning("failed a job whose workflow ended without outcome", job_id=str(lost.id), workflow=lost.workflow)
@@ -104,6 +106,8 @@ async def sweep(engine: AsyncEngine, storage: Storage, cancel: Cancel = _cancel_
     await sweep_rate_limits(engine)
     await deletion.purge(sessions(engine), storage)
     await forget_stale(sessions(engine))
+    async with sessions(engine).begin() as session:
+        await inbox.empty_old(session)
 
 
 async def sweep_rate_limits(engine: AsyncEngine) -> None:

@@ -15,6 +15,7 @@ from dbos import DBOS, AsyncSQLAlchemyDatasource
 from uuid_utils.compat import uuid7
 
 from orchestrator.accounts import workflows as account_workflows  # noqa: F401
+from orchestrator.billing import workflows as billing_workflows
 from orchestrator.database import make_engine, make_sync_engine
 from orchestrator.inference import Inference
 from orchestrator.jobs import context, durable, workflows  # noqa: F401  (its workflows register on import)
@@ -58,6 +59,8 @@ async def run(settings: Settings, executor_id: str) -> int:
             await durable.register_queues(
                 jobs_per_worker=settings.jobs_per_worker, chunks_per_worker=settings.chunks_per_worker
             )
+            if settings.billing:
+                await DBOS.apply_schedules_async(billing_workflows.schedules(settings))
             parts = {"heartbeat": heartbeat.run(), "sweeper": sweep_for_ever(engine, storage)}
             log.info("worker ready", executor_id=executor_id)
             async with kept(parts, stop) as failed:

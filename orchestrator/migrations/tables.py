@@ -1,6 +1,7 @@
 """Every table, for comparing the models with the database."""
 
 from orchestrator.accounts import models as accounts
+from orchestrator.billing import models as billing
 from orchestrator.credits import models as credits
 from orchestrator.database import Base
 from orchestrator.jobs import models as jobs
@@ -8,6 +9,6 @@ from orchestrator.media import models as media
 from orchestrator.notifications import models as notifications
 from orchestrator.rate_limits import models as rate_limits
 
-__all__ = ["accounts", "credits", "jobs", "media", "metadata", "notifications", "rate_limits"]
+__all__ = ["accounts", "billing", "credits", "jobs", "media", "metadata", "notifications", "rate_limits"]
 
 metadata = Base.metadata

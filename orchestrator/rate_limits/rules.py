@@ -22,6 +22,8 @@ Action = Literal[
     "api_token_create",
     "export",
     "delete_account",
+    "buy",
+    "ask_polar",
     "default",
 ]
 Scope = Literal["address", "account", "pair", "slowed_pair", "overall"]
@@ -90,6 +92,9 @@ RULES: Mapping[Action, Rule] = {
     ),
     "api_token_create": Rule("make a token", address="60/hour", account="20/hour", overall="600/minute", of_user=True),
     "export": Rule("export your data", address="30/hour", account="5/hour", overall="60/minute", of_user=True),
+    # Polar answers 500 requests a minute of ours, 100 in its sandbox; a purchase is one or two, and webhooks none.
+    "buy": Rule("buy", address="60/hour", account="30/hour", overall="100/minute", of_user=True),
+    "ask_polar": Rule("ask Polar", address="120/minute", account="60/minute", overall="300/minute", of_user=True),
     # Address above account: an office has one address. No overall limit: every request would wait for that one row.
     "default": Rule("use the API", address="3000/minute", account="1200/minute", overall=None, of_user=True),
 }

@@ -13,6 +13,7 @@ import httpx
 import jwt
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from orchestrator.accounts import api_tokens, sessions
@@ -20,12 +21,23 @@ from orchestrator.accounts.audit import SYSTEM
 from orchestrator.accounts.models import LoginSession, User
 from orchestrator.accounts.sessions import Lifetimes
 from orchestrator.accounts.tokens import AccessTokens, key_id
+from orchestrator.credits.prices import Price
 from orchestrator.jobs.models import Artifact
 from orchestrator.settings import Settings
 from tests.fixtures_control_plane import PASSWORD, MakeUser
 from tests.orchestrator.accounts.conftest import bearer
+from tests.orchestrator.billing.payloads import STARTER, purchase_of
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def app_settings(app_settings: Settings) -> Settings:
+    """Billing is on, or its routes were not there; jobs cost nothing."""
+    free = {"audio_translation": Price(credits=0)}
+    selling = {"billing": True, "polar_url": "http://127.0.0.1:1", "polar_access_token": SecretStr("polar_oat_test")}
+    return app_settings.model_copy(update={**selling, "prices": free})
+
 
 OPEN = {
     ("POST", "/v1/auth/sign-up"),
@@ -35,10 +47,11 @@ OPEN = {
     ("POST", "/v1/auth/refresh"),
     ("POST", "/v1/auth/forgot-password"),
     ("POST", "/v1/auth/reset-password"),
+    ("POST", "/webhooks/polar"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
 }
-"""Routes that ask for no token, for they are there before one has any."""
+"""Routes that ask for no token: they are there before one has any, or their caller signs what it sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,17 @@ TABLE = (
     Route("GET", "/v1/credits/history"),
     Route("GET", "/v1/credits/history.csv"),
     Route("POST", "/v1/credits/test-credits"),
+    Route("GET", "/v1/billing/offers"),
+    Route("POST", "/v1/billing/purchases"),
+    Route("GET", "/v1/billing/purchases"),
+    Route("GET", "/v1/billing/purchases/{purchase_id}", owned=True),
+    Route("POST", "/v1/billing/purchases/{purchase_id}/refresh", owned=True),
+    Route("GET", "/v1/billing/purchases/{purchase_id}/invoice", owned=True),
+    Route("POST", "/v1/billing/portal"),
+    Route("GET", "/v1/billing/subscription"),
+    Route("POST", "/v1/billing/subscription/cancel"),
+    Route("POST", "/v1/billing/subscription/resume"),
+    Route("POST", "/v1/billing/subscription/change"),
     Route("POST", "/v1/jobs"),
     Route("POST", "/v1/jobs/quote"),
     Route("GET", "/v1/jobs"),
@@ -150,7 +174,7 @@ async def bad_tokens(
 
 
 def url(route: Route) -> str:
-    names = ("media_id", "job_id", "name", "session_id", "token_id")
+    names = ("media_id", "job_id", "name", "session_id", "token_id", "purchase_id")
     return route.path.format(**dict.fromkeys(names, str(uuid4())))
 
 
@@ -202,7 +226,10 @@ async def owned(
     async with make_session.begin() as session:
         login = await session.scalar(sa.select(LoginSession.id).where(LoginSession.user_id == user.id).limit(1))
         session.add(Artifact(job_id=UUID(job), name="es.mp3", **ARTIFACT))
-    return {"media_id": media, "job_id": job, "token_id": token, "session_id": str(login), "name": "es.mp3"}
+        purchase = purchase_of(user.id, STARTER)
+        session.add(purchase)
+    ids = {"media_id": media, "job_id": job, "token_id": token, "session_id": login, "purchase_id": purchase.id}
+    return {"name": "es.mp3", **{name: str(value) for name, value in ids.items()}}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from orchestrator.accounts.models import User
@@ -29,7 +30,8 @@ Sessions = async_sessionmaker[AsyncSession]
 
 @pytest.fixture
 def app_settings(app_settings: Settings) -> Settings:
-    return app_settings.model_copy(update={"billing": True})
+    token = {"polar_url": "http://127.0.0.1:1", "polar_access_token": SecretStr("polar_oat_test")}
+    return app_settings.model_copy(update={"billing": True, **token})
 
 
 async def grant(make: Sessions, user: User, credits: int) -> None:

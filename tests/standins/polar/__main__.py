@@ -1,0 +1,64 @@
+"""The stand-in in a process of its own, for development.  `python -m tests.standins.polar --port 8200 …`
+
+--product takes NAME:CENTS:ID, or NAME:CENTS:ID:INTERVAL for a subscription. Everything else that the class can do is
+told to it by POST /_standin/VERB.
+"""
+
+import argparse
+import asyncio
+import signal
+from pathlib import Path
+
+from orchestrator.local.processes import end_with_parent
+from tests.standins.polar.deliveries import Key
+from tests.standins.polar.money import Tax
+from tests.standins.polar.standin import PolarStandIn
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.standins.polar", description="A stand-in for Polar.sh.")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--webhook", help="URL that events are delivered to")
+    parser.add_argument(
+        "--secret", help="webhook secret; whsec_… of base64 is taken for a new one, others for old ones"
+    )
+    parser.add_argument("--token", help="the access token that it takes")
+    parser.add_argument("--product", action="append", default=[], metavar="NAME:CENTS:ID[:INTERVAL]")
+    parser.add_argument("--tax", type=float, default=0.0, help="percent on top of prices")
+    parser.add_argument("--file", type=Path, help="keeps the state over a restart")
+    parser.add_argument("--time-scale", type=float, default=1.0, help="shortens the pauses between deliveries")
+    return parser.parse_args()
+
+
+async def serve(chosen: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    standin = PolarStandIn(
+        chosen.webhook,
+        key=_key(chosen.secret),
+        token=chosen.token,
+        port=chosen.port,
+        file=chosen.file,
+        tax=Tax(chosen.tax),
+        time_scale=chosen.time_scale,
+    )
+    for text in chosen.product:
+        name, price, id_, *interval = text.split(":")
+        if id_ not in standin.market.tables["products"]:
+            standin.add_product(name, int(price), id_=id_, interval=interval[0] if interval else None)
+    async with standin:
+        print(f"Polar stand-in at {standin.url}; webhook secret {standin.secret}; token {standin.token}", flush=True)
+        await stop.wait()
+
+
+def _key(secret: str | None) -> Key | None:
+    """A secret of the new kind is one that its key can be read from: 32 bytes of base64 with padding."""
+    if secret is None:
+        return None
+    return Key(secret, "new" if secret.startswith("whsec_") and len(secret) == 50 else "old")
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    asyncio.run(serve(arguments()))
