@@ -12,7 +12,7 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench serving accounts triton weights setup system clean
+.PHONY: help demo test lint up soak bench serving accounts billing triton weights setup system clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -50,6 +50,9 @@ serving: weights ## The model plane against its own classes and against peers; o
 
 accounts: setup ## Does time tell whether an address is known; do a hundred logins leave the API to others
 	$(BIN)/python -m benchmarks.logins
+
+billing: setup ## How many of Polar's deliveries an API process takes in, and how quickly each is acknowledged
+	$(BIN)/python -m benchmarks.webhooks
 
 triton: weights $(TRITON)/.installed ## Serve model_repo/ by a real Triton and hold it to our protocol tests
 	$(STARTER) $(BIN)/python -m scripts.triton $(BIN)/pytest tests/serve/test_open_inference.py
