@@ -17,7 +17,7 @@ PLAN = UUID("c5d3e1f2-6071-4c8d-9eaf-90817c6d5e43")
 @pytest.fixture
 async def polar_standin() -> AsyncIterator[PolarStandIn]:
     """A Polar with one pack and one monthly plan, and no webhook endpoint yet."""
-    async with PolarStandIn(time_scale=0.001) as standin:
+    async with PolarStandIn(time_scale=0.0001) as standin:
         standin.add_product("Starter", 999, id_=str(PACK))
         standin.add_product("Plan", 1900, id_=str(PLAN), interval="month")
         yield standin

@@ -89,7 +89,7 @@ class Api:
                 status, body = refusal.status, refusal.body
             if method != "GET":
                 self._standin.changed()
-            return Response(status_code=status) if body is None else JSONResponse(body, status)
+            return JSONResponse(body, status)
 
         return Route(path, endpoint, methods=[method])
 

@@ -355,7 +355,7 @@ def dispute(order: Json, customer: Json, amount: int, tax: int, now: datetime) -
         "past_due": False,
         "order_id": order["id"],
         "payment_id": str(uuid4()),
-        "customer": {name: customer[name] for name in ("id", "created_at", "modified_at", "metadata", "external_id")},
+        "customer": customer,
         "case_id": None,
     }
 

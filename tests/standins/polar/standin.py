@@ -2,15 +2,12 @@
 
 import asyncio
 import secrets
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -26,16 +23,9 @@ from tests.standins.polar.pages import Pages
 from tests.standins.polar.refunds import Refunds
 from tests.standins.polar.shapes import Json
 from tests.standins.polar.subscriptions import Subscriptions
+from tests.standins.serving import listen, serving, url_of
 
 INVOICE_S = 0.1
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals of its process alone."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class PolarStandIn:
@@ -74,6 +64,7 @@ class PolarStandIn:
         self.subscriptions = Subscriptions(self.market)
         self.refunds = Refunds(self.market, self.subscriptions)
         self._port = port
+        self._stack = AsyncExitStack()
 
     @property
     def secret(self) -> str:
@@ -86,27 +77,18 @@ class PolarStandIn:
 
     async def __aenter__(self) -> Self:
         self.closing = asyncio.Event()
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(("127.0.0.1", self._port))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.market.page = self.url
+        listener = listen(self._port)
+        self.url = self.market.page = url_of(listener)
         routes = [route for part in (Api(self), Pages(self), Control(self)) for route in part.routes()]
         app = Starlette(routes=routes, middleware=[Middleware(Edge, standin=self)])
-        config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-        self._server = _Server(config)
-        self._serving = asyncio.create_task(self._server.serve([self._listener]))
-        while not self._server.started:  # noqa: ASYNC110  (uvicorn has no event for it)
-            await asyncio.sleep(0.005)
+        await self._stack.enter_async_context(serving(app, listener))
+        self._stack.push_async_callback(self.deliveries.close)
         self.deliveries.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.closing.set()
-        await self.deliveries.close()
-        self._server.should_exit = True
-        await self._serving
-        self._listener.close()
+        await self._stack.aclose()
         self.changed()
 
     def changed(self) -> None:
