@@ -17,6 +17,7 @@ from orchestrator.accounts.passwords import warm_up
 from orchestrator.accounts.routes import router as entering
 from orchestrator.accounts.tokens import AccessTokens
 from orchestrator.backends import open_backends
+from orchestrator.billing.check import log_findings
 from orchestrator.billing.polar import Polar
 from orchestrator.billing.routes import router as billing
 from orchestrator.billing.routes import webhooks
@@ -34,6 +35,7 @@ from orchestrator.problems import Problem, documented, install
 from orchestrator.rate_limits.dependencies import limited
 from orchestrator.rate_limits.service import RateLimits
 from orchestrator.settings import Settings, get_settings
+from orchestrator.settings_check import insist
 from orchestrator.storage import Storage
 
 PROBES_AT_ONCE = 4
@@ -92,6 +94,9 @@ async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppC
     try:
         async with AsyncExitStack() as stack:
             polar = await stack.enter_async_context(Polar.from_settings(settings)) if settings.billing else None
+            if polar is not None:
+                checking = asyncio.create_task(log_findings(settings, polar), name="set-up of Polar")
+                stack.callback(checking.cancel)
             yield AppContext(
                 settings=settings,
                 engine=engine,
@@ -138,6 +143,7 @@ def main() -> None:
     end_with_parent()
     settings = get_settings()
     configure_logging(settings)
+    insist(settings)
     uvicorn.run(
         create_app(settings),
         host=settings.api_host,

@@ -48,9 +48,13 @@ OutputFolder = Annotated[Path, typer.Option("--out", help="Folder for the result
 
 
 @app.command("up")
-def up_command() -> None:
+def up_command(
+    polar_standin: Annotated[
+        bool, typer.Option("--polar-standin", help="Sell credits through a stand-in for Polar.sh, for development.")
+    ] = False,
+) -> None:
     """Run everything on this machine until Ctrl-C: database, models, API and worker."""
-    _run(_up())
+    _run(_up(polar_standin))
 
 
 @app.command()
@@ -185,6 +189,28 @@ def users_disable(email: Email, undo: Annotated[bool, typer.Option("--undo", hel
 
 
 Order = Annotated[UUID, typer.Argument(help="Polar's id of the order.")]
+
+
+@billing_app.command("check")
+def billing_check() -> None:
+    """Whether Polar is set up as the settings say: token, scopes, products, prices."""
+    from orchestrator.billing.check import check  # noqa: PLC0415
+    from orchestrator.billing.polar import Polar  # noqa: PLC0415
+    from orchestrator.billing.polar_errors import PolarNotConfiguredError  # noqa: PLC0415
+
+    async def show() -> None:
+        settings = get_settings()
+        if settings.polar_access_token is None:
+            raise PolarNotConfiguredError
+        async with Polar.from_settings(settings) as polar:
+            found = await check(settings, polar)
+        for finding in found:
+            console.print(f"{finding.level}: {finding.text}", markup=False, soft_wrap=True, highlight=False)
+        if wrong := sum(finding.level == "error" for finding in found):
+            _fail(f"Credits cannot be sold like this: {wrong} of these are errors.")
+        console.print("Credits can be sold.")
+
+    _run(show())
 
 
 @billing_app.command("reconcile")
@@ -342,14 +368,21 @@ def _model_plane(*arguments: str) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "serve.weights", *arguments])  # noqa: S606
 
 
-async def _up() -> None:
+async def _up(polar_standin: bool) -> None:
+    from orchestrator.local.polar_standin import LocalPolar  # noqa: PLC0415
     from orchestrator.local.up import up  # noqa: PLC0415
     from orchestrator.logs import configure_logging  # noqa: PLC0415
+    from orchestrator.settings_check import NotForProductionError, missing  # noqa: PLC0415
 
     settings = get_settings()
+    polar = LocalPolar.prepare(settings) if polar_standin else None
+    if settings.mode == "production" and (problems := missing(settings)):
+        raise NotForProductionError(problems)
     configure_logging(settings)
-    async with up(settings, say=lambda part: console.print(f"[dim]{part} …[/dim]")) as address:
+    async with up(settings, polar=polar, say=lambda part: console.print(f"[dim]{part} …[/dim]")) as address:
         console.print(f"Octavia is up at [bold]{address.api_url}[/bold] (API documentation: {address.api_url}/docs)")
+        if polar is not None:
+            console.print(f"Polar stand-in: {polar.url}/_standin/ (what was bought, and what can be done to it)")
         console.print(f"Token of the local user: {settings.data_dir / 'token'}.  Ctrl-C stops everything.")
         await asyncio.Event().wait()
 

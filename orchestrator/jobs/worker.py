@@ -27,6 +27,7 @@ from orchestrator.logs import configure_logging
 from orchestrator.notifications import workflows as mail_workflows  # noqa: F401
 from orchestrator.notifications.mailer import mailer_from
 from orchestrator.settings import Settings, get_settings
+from orchestrator.settings_check import insist
 from orchestrator.storage import Storage
 
 log = structlog.get_logger(__name__)
@@ -101,6 +102,7 @@ def main() -> None:
     end_with_parent()
     settings = get_settings()
     configure_logging(settings)
+    insist(settings)
     executor_id = os.environ.get(EXECUTOR_ID) or f"{socket.gethostname()}-{uuid7()}"
     sys.exit(asyncio.run(run(settings, executor_id)))
 

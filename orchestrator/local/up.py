@@ -21,6 +21,8 @@ from orchestrator.database import EmbeddedPostgres, make_engine, sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import Inference
 from orchestrator.local import tools
+from orchestrator.local.polar_standin import LocalPolar
+from orchestrator.local.ports import free_port
 from orchestrator.local.processes import EXECUTOR_ID, Child
 from orchestrator.local.state import Address, owned, published, token_file, write_private
 from orchestrator.settings import Settings
@@ -49,10 +51,14 @@ class StartError(OctaviaError):
 
 @asynccontextmanager
 async def up(
-    settings: Settings, *, private: bool = False, say: Callable[[str], None] = lambda _: None
+    settings: Settings,
+    *,
+    private: bool = False,
+    polar: LocalPolar | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Address]:
     """Run the whole system while the context lasts. A private one takes free ports, writes its logs to files, and is
-    not found by others.
+    not found by others. With `polar`, API and worker sell through that stand-in; the models know nothing of it.
 
     Raises AlreadyUpError when another runs on the same data folder, StartError when a part does not come up,
     MissingToolsError.
@@ -65,7 +71,11 @@ async def up(
         logs = settings.data_dir / "logs" if private else None
         if logs:
             logs.mkdir(exist_ok=True)
+        api_url = f"http://{_reachable(settings.api_host)}:{environment['OCTAVIA_API_PORT']}"
         children = [_models(environment, logs)] if own_models else []
+        if polar is not None:
+            children.append(polar.child(api_url, logs))
+            environment |= polar.environment()
         database = Database(settings)
         stack.push_async_callback(_together, database.stop, *(child.stop for child in children))
         say("database")
@@ -83,7 +93,6 @@ async def up(
         for child in others:
             await child.start()
         children += others
-        api_url = f"http://{_reachable(settings.api_host)}:{environment['OCTAVIA_API_PORT']}"
         await _until_ready(api_url, environment["OCTAVIA_MODEL_ADDRESS"], children, logs)
         keepers = [asyncio.create_task(child.keep(), name=child.name) for child in children]
         stack.callback(lambda: [keeper.cancel() for keeper in keepers])
@@ -149,22 +158,16 @@ def _reachable(host: str) -> str:
 def _ports(settings: Settings, private: bool) -> dict[str, str]:
     """The children's addresses: those of the settings, or free ones where a private system must not collide."""
     environment = {"OCTAVIA_DATA_DIR": str(settings.data_dir), "OCTAVIA_API_HOST": settings.api_host}
-    environment["OCTAVIA_API_PORT"] = str(_free_port() if private else settings.api_port)
+    environment["OCTAVIA_API_PORT"] = str(free_port() if private else settings.api_port)
     if "model_address" in settings.model_fields_set:
         environment["OCTAVIA_MODEL_ADDRESS"] = settings.model_address
         return environment
     names = ("OCTAVIA_SERVE_GRPC_PORT", "OCTAVIA_SERVE_HTTP_PORT", "OCTAVIA_SERVE_METRICS_PORT")
     defaults = ("8101", "8100", "8102")
     for name, default in zip(names, defaults, strict=True):
-        environment[name] = str(_free_port()) if private else os.environ.get(name, default)
+        environment[name] = str(free_port()) if private else os.environ.get(name, default)
     environment["OCTAVIA_MODEL_ADDRESS"] = f"127.0.0.1:{environment['OCTAVIA_SERVE_GRPC_PORT']}"
     return environment
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _local_user(settings: Settings, url: str) -> None:

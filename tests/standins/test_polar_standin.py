@@ -654,19 +654,20 @@ def free_port() -> int:
 async def test_a_process_of_its_own_is_told_by_http_what_to_do(tmp_path: Path, sink: Sink) -> None:
     port, secret = free_port(), make_key("new").secret
     command = [sys.executable, "-m", "tests.standins.polar", "--port", str(port), "--secret", secret]
-    command += ["--token", "polar_oat_dev", "--webhook", sink.url, "--time-scale", "0.001", "--tax", "19"]
-    command += ["--product", f"Starter:999:{PACK}", "--product", f"Plan:1900:{PLAN}:month"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command += ["--webhook", sink.url, "--time-scale", "0.001", "--tax", "19"]
+    command += ["--product", f"A: Starter:999eur:{PACK}", "--product", f"Plan:1900:{PLAN}:month"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "POLAR_STANDIN_TOKEN": "polar_oat_dev"}
     process = subprocess.Popen(  # noqa: ASYNC220  (quick, and read in a thread)
         [*command, "--file", str(tmp_path / "state.json")], env=environment, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
         line = await asyncio.to_thread(process.stdout.readline)
-        assert f"http://127.0.0.1:{port}" in line
+        assert line == f"Polar stand-in at http://127.0.0.1:{port}\n", "secrets that were given are not printed"
         headers = {"Authorization": "Bearer polar_oat_dev"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as api:
             checkout = await open_checkout(api)
+            assert (checkout["product"]["name"], checkout["currency"]) == ("A: Starter", "eur")
             order = (await api.post("/_standin/pay", json={"checkout_id": checkout["id"]})).json()
             assert (order["total_amount"], order["status"]) == (1189, "paid")
             refund = await api.post("/_standin/refund", json={"order_id": order["id"], "amount": 100})

@@ -1,16 +1,19 @@
 """The stand-in in a process of its own, for development.  `python -m tests.standins.polar --port 8200 …`
 
---product takes NAME:CENTS:ID, or NAME:CENTS:ID:INTERVAL for a subscription. Everything else that the class can do is
-told to it by POST /_standin/VERB.
+--product takes NAME:CENTS:ID or NAME:CENTS:ID:INTERVAL, and a currency after the cents where it is not usd. What the
+class can do is told to it by POST /_standin/VERB.
 """
 
 import argparse
 import asyncio
+import os
 import signal
+import string
 from pathlib import Path
 
 from orchestrator.local.processes import end_with_parent
 from tests.standins.polar.deliveries import Key
+from tests.standins.polar.market import PERIODS
 from tests.standins.polar.money import Tax
 from tests.standins.polar.standin import PolarStandIn
 
@@ -20,9 +23,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--webhook", help="URL that events are delivered to")
     parser.add_argument(
-        "--secret", help="webhook secret; whsec_… of base64 is taken for a new one, others for old ones"
+        "--secret",
+        default=os.environ.get("POLAR_STANDIN_SECRET"),
+        help="webhook secret (or POLAR_STANDIN_SECRET); whsec_ and base64 of 32 bytes is taken for a new one",
     )
-    parser.add_argument("--token", help="the access token that it takes")
+    parser.add_argument(
+        "--token", default=os.environ.get("POLAR_STANDIN_TOKEN"), help="access token to take (or POLAR_STANDIN_TOKEN)"
+    )
     parser.add_argument("--product", action="append", default=[], metavar="NAME:CENTS:ID[:INTERVAL]")
     parser.add_argument("--tax", type=float, default=0.0, help="percent on top of prices")
     parser.add_argument("--file", type=Path, help="keeps the state over a restart")
@@ -44,12 +51,22 @@ async def serve(chosen: argparse.Namespace) -> None:
         time_scale=chosen.time_scale,
     )
     for text in chosen.product:
-        name, price, id_, *interval = text.split(":")
-        if id_ not in standin.market.tables["products"]:
-            standin.add_product(name, int(price), id_=id_, interval=interval[0] if interval else None)
+        _add_product(standin, text)
     async with standin:
-        print(f"Polar stand-in at {standin.url}; webhook secret {standin.secret}; token {standin.token}", flush=True)
+        made_up = "" if chosen.token else f"; token {standin.token}"
+        made_up += "" if chosen.secret else f"; webhook secret {standin.secret}"
+        print(f"Polar stand-in at {standin.url}{made_up}", flush=True)
         await stop.wait()
+
+
+def _add_product(standin: PolarStandIn, text: str) -> None:
+    """A product of the command line; it replaces one of the same id that was kept."""
+    parts = text.split(":")
+    interval = parts.pop() if parts[-1] in PERIODS else None
+    *name, price, id_ = parts
+    cents = price.rstrip(string.ascii_lowercase)
+    currency = price.removeprefix(cents) or "usd"
+    standin.add_product(":".join(name), int(cents), id_=id_, interval=interval, currency=currency)
 
 
 def _key(secret: str | None) -> Key | None:

@@ -219,8 +219,9 @@ class Deliveries:
         """What survives a restart."""
         return {"key": asdict(self.key), "events": [asdict(event) for event in self.events], "enabled": self.enabled}
 
-    def restore(self, kept: Json) -> None:
-        self.key = Key(**kept["key"])
+    def restore(self, kept: Json, *, keep_key: bool) -> None:
+        if not keep_key:
+            self.key = Key(**kept["key"])
         self.events = [Event(**each) for each in kept["events"]]
         self.enabled = kept["enabled"]
 

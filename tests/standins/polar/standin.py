@@ -60,7 +60,7 @@ class PolarStandIn:
         self.deliveries.changed = self.changed
         self.market = Market(self.deliveries.post, tax=tax, file=file)
         if kept := self.market.load():
-            self.deliveries.restore(kept["deliveries"])
+            self.deliveries.restore(kept["deliveries"], keep_key=key is not None)
         self.subscriptions = Subscriptions(self.market)
         self.refunds = Refunds(self.market, self.subscriptions)
         self._port = port
