@@ -26,8 +26,8 @@ from benchmarks.machine import machine
 from orchestrator import migrations
 from orchestrator.accounts import commands
 from orchestrator.database import EmbeddedPostgres
+from orchestrator.local.ports import free_port
 from orchestrator.settings import Settings
-from tests.fixtures_system import free_port
 
 KNOWN, PASSWORD = "elinor@example.org", "norland park 1811"
 

@@ -20,8 +20,8 @@ from uuid_utils.compat import uuid7
 from benchmarks.machine import machine
 from orchestrator import migrations
 from orchestrator.database import EmbeddedPostgres
+from orchestrator.local.ports import free_port
 from orchestrator.settings import Settings
-from tests.fixtures_system import free_port
 from tests.orchestrator.billing.payloads import NEW_SECRET, STARTER, event, order, purchase_of, signed
 from tests.orchestrator.billing.test_restarts import api_process
 

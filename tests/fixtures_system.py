@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import psutil
 import pytest
 
 from orchestrator.local.client import Client
+from orchestrator.local.ports import free_port
 
 T = TypeVar("T")
 SAMPLE = Path(__file__).parents[1] / "samples" / "sense-and-sensibility.mp4"
@@ -91,12 +91,6 @@ async def run_job(client: Client, media: Path, **request: Any) -> dict[str, Any]
     """Upload, start, follow: a finished job."""
     uploaded = await client.upload(media)
     return await finish(client, await client.start({"media_id": uploaded["id"], **request}))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import IsolationLevel
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from orchestrator.accounts import audit, deletion, service
 from orchestrator.accounts.audit import SYSTEM
@@ -74,12 +74,18 @@ async def transaction(
 
     Raises NoRunningDatabaseError, UnusableDatabaseError.
     """
+    async with connected(settings, quick=quick) as engine, sessions(engine).begin() as session:
+        if isolation:
+            await session.connection(execution_options={"isolation_level": isolation})
+        yield session
+
+
+@asynccontextmanager
+async def connected(settings: Settings, *, quick: bool = True) -> AsyncIterator[AsyncEngine]:
+    """An engine on the database of the command line. Raises NoRunningDatabaseError, UnusableDatabaseError."""
     engine = make_engine(database_url(settings), quick=quick)
     try:
-        async with sessions(engine).begin() as session:
-            if isolation:
-                await session.connection(execution_options={"isolation_level": isolation})
-            yield session
+        yield engine
     except sa.exc.DBAPIError as error:
         raise UnusableDatabaseError(error) from error
     finally:

@@ -1,17 +1,15 @@
 """What `octavia billing` does: the books compared with Polar's, and what only a human can decide."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from orchestrator.accounts import service as accounts
-from orchestrator.accounts.commands import NoSuchUserError, UnusableDatabaseError, database_url
+from orchestrator.accounts.commands import connected, find
 from orchestrator.billing import events, orders, reconciliation
 from orchestrator.billing.lookup import apply_answer
 from orchestrator.billing.models import PolarEvent, PolarOrder, ReconciliationRun, RefundRequest
@@ -19,7 +17,7 @@ from orchestrator.billing.orders import Applied
 from orchestrator.billing.polar import Polar
 from orchestrator.billing.polar_errors import PolarNotFoundError, PolarRefusedError
 from orchestrator.billing.service import BillingOffError
-from orchestrator.database import make_engine, sessions
+from orchestrator.database import sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.settings import Settings
 
@@ -63,23 +61,21 @@ class Replayed:
 async def reconcile(settings: Settings, days: int) -> ReconciliationRun:
     """One reconciliation over the last days. Raises BillingOffError, UnusableDatabaseError."""
     _check_on(settings)
-    async with _engine(settings) as engine:
+    async with connected(settings) as engine:
         return await reconciliation.run(engine, settings, days=days)
 
 
 async def parked(settings: Settings) -> Sequence[PolarOrder]:
     """The orders a human has to look at, oldest first."""
-    async with _engine(settings) as engine, sessions(engine)() as session:
+    async with connected(settings) as engine, sessions(engine)() as session:
         query = sa.select(PolarOrder).where(PolarOrder.state == "parked").order_by(PolarOrder.created_at)
         return (await session.scalars(query)).all()
 
 
 async def assign(settings: Settings, order_id: UUID, email: str) -> Applied:
     """Grant a parked order to an account. Raises NoSuchUserError and what `orders.assign` does."""
-    async with _engine(settings) as engine, sessions(engine).begin() as session:
-        user = await accounts.find_by_email(session, email)
-        if user is None:
-            raise NoSuchUserError(email)
+    async with connected(settings) as engine, sessions(engine).begin() as session:
+        user = await find(session, email)
         return await orders.assign(session, order_id, user.id, (*settings.packages, *settings.plans))
 
 
@@ -89,7 +85,7 @@ async def refund(settings: Settings, order_id: UUID, amount: int | None) -> tupl
     Raises BillingOffError, NothingToRefundError, TooMuchError, RefundOpenError, PolarError.
     """
     _check_on(settings)
-    async with _engine(settings) as engine, Polar.from_settings(settings) as polar:
+    async with connected(settings) as engine, Polar.from_settings(settings) as polar:
         make = sessions(engine)
         order = await polar.order(order_id)
         async with make.begin() as session:
@@ -141,7 +137,7 @@ async def _request(
 
 async def replay(settings: Settings) -> AsyncIterator[Replayed]:
     """Handle the events that failed, each in a transaction of its own, oldest first."""
-    async with _engine(settings) as engine:
+    async with connected(settings) as engine:
         make = sessions(engine)
         async with make() as session:
             query = sa.select(PolarEvent.webhook_id, PolarEvent.type).where(PolarEvent.outcome == "failed")
@@ -162,14 +158,3 @@ async def replay(settings: Settings) -> AsyncIterator[Replayed]:
 def _check_on(settings: Settings) -> None:
     if not settings.billing:
         raise BillingOffError
-
-
-@asynccontextmanager
-async def _engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
-    engine = make_engine(database_url(settings), quick=True)
-    try:
-        yield engine
-    except sa.exc.DBAPIError as error:
-        raise UnusableDatabaseError(error) from error
-    finally:
-        await engine.dispose()

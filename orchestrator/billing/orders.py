@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.accounts.models import User
 from orchestrator.billing import rules, wire
+from orchestrator.billing.copies import keep_newest
 from orchestrator.billing.models import PolarDispute, PolarOrder, PolarRefund, Purchase, RefundRequest
 from orchestrator.billing.offers import Offer, Plan, by_product
 from orchestrator.credits import ledger
@@ -184,11 +185,7 @@ async def _keep_newest(
     facts: tuple[str, ...],
 ) -> None:
     values = {fact: getattr(copy, fact) for fact in (*facts, "created_at", "changed_at")} | {"seen_at": at}
-    statement = insert(table).values(id=copy.id, **values)
-    newer = sa.tuple_(statement.excluded.changed_at, statement.excluded.seen_at) >= sa.tuple_(
-        table.changed_at, table.seen_at
-    )
-    await session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values, where=newer))
+    await keep_newest(session, table, copy.id, values)
 
 
 async def _decide(session: AsyncSession, row: PolarOrder, order: wire.Order, plans: Iterable[Plan]) -> int:

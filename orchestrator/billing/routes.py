@@ -23,11 +23,15 @@ from orchestrator.billing.schemas import (
 from orchestrator.client_address import ClientAddress
 from orchestrator.context import Context, DbSession
 from orchestrator.errors import OctaviaError
-from orchestrator.jobs.routes import IdempotencyKey
+from orchestrator.idempotency import key_header
 from orchestrator.problems import documented
 from orchestrator.rate_limits.dependencies import within
 
 log = structlog.get_logger(__name__)
+
+IdempotencyKey = Annotated[
+    str | None, key_header("the same key and offer give the same purchase, however often it is sent")
+]
 
 
 async def _billing_on(context: Context, _: CurrentUser) -> None:

@@ -25,6 +25,7 @@ from orchestrator.billing.offers import Offer, Plan
 from orchestrator.billing.polar import NewCheckout, Polar
 from orchestrator.context import AppContext
 from orchestrator.errors import OctaviaError
+from orchestrator.idempotency import KeyReusedError
 from orchestrator.ownership import get_own, newest_first, owned_by
 
 T = TypeVar("T")
@@ -48,15 +49,6 @@ class NotForSaleError(OctaviaError):
 
     def __init__(self, offer: str) -> None:
         super().__init__("not_for_sale", f"The offer '{offer}' cannot be bought right now. Choose another one.", 409)
-
-
-class KeyReusedError(OctaviaError):
-    def __init__(self, purchase_id: UUID) -> None:
-        super().__init__(
-            "idempotency_key_reused",
-            f"This Idempotency-Key was used for another offer (purchase {purchase_id}). Use a new key.",
-            409,
-        )
 
 
 class SubscribedError(OctaviaError):
@@ -157,7 +149,7 @@ async def _by_key(session: AsyncSession, user_id: UUID, offer: Offer, key: str |
         return None
     purchase = await session.scalar(owned_by(user_id, Purchase).where(Purchase.idempotency_key == key))
     if purchase is not None and purchase.offer != offer.id:
-        raise KeyReusedError(purchase.id)
+        raise KeyReusedError(f"purchase {purchase.id}")
     return purchase
 
 

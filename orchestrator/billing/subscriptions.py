@@ -5,10 +5,10 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.billing import orders, rules, wire
+from orchestrator.billing.copies import keep_newest
 from orchestrator.billing.models import PolarSubscription
 
 FACTS = (
@@ -27,12 +27,7 @@ async def take(session: AsyncSession, subscription: wire.Subscription, *, at: da
     values = {fact: getattr(subscription, fact) for fact in FACTS} | {"seen_at": at}
     if isinstance(found, rules.Bought):
         values |= {"user_id": found.user_id, "purchase_id": found.id}
-    statement = insert(PolarSubscription).values(id=subscription.id, **values)
-    table = PolarSubscription
-    newer = sa.tuple_(statement.excluded.changed_at, statement.excluded.seen_at) >= sa.tuple_(
-        table.changed_at, table.seen_at
-    )
-    await session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values, where=newer))
+    await keep_newest(session, PolarSubscription, subscription.id, values)
     return found
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from orchestrator.accounts.authentication import CurrentUser
@@ -18,19 +18,12 @@ from orchestrator.credits.schemas import (
     HoldView,
     TestCreditsRequest,
 )
+from orchestrator.idempotency import key_header
 from orchestrator.problems import documented
 
 router = APIRouter(prefix="/v1/credits", tags=["credits"])
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-        description="Any text of yours; requests with the same key grant once, however often they are sent.",
-    ),
-]
+IdempotencyKey = Annotated[str | None, key_header("requests with the same key grant once, however often they are sent")]
 
 
 class Csv(StreamingResponse):

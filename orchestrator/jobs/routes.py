@@ -13,6 +13,7 @@ from orchestrator.accounts.authentication import CurrentUser
 from orchestrator.context import Context, DbSession
 from orchestrator.downloads import send
 from orchestrator.errors import OctaviaError
+from orchestrator.idempotency import key_header
 from orchestrator.jobs import checks, service
 from orchestrator.jobs.events import TERMINAL, events_after, follow
 from orchestrator.jobs.models import Job, JobEvent
@@ -36,13 +37,7 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 RECONNECT_MS = 2_000
 
 IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-        description="Any text of yours; the same key and request give the same job, however often it is sent.",
-    ),
+    str | None, key_header("the same key and request give the same job, however often it is sent")
 ]
 
 

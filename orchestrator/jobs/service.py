@@ -20,6 +20,7 @@ from orchestrator.credits import spending
 from orchestrator.credits.ledger import balance
 from orchestrator.credits.prices import Quote, quote
 from orchestrator.errors import NotFoundError, OctaviaError
+from orchestrator.idempotency import KeyReusedError
 from orchestrator.jobs import progress
 from orchestrator.jobs.checks import check_languages, check_media
 from orchestrator.jobs.models import Artifact, Job, Rendition, SegmentRow
@@ -30,17 +31,6 @@ from orchestrator.ownership import get_own, newest_first, owned_by
 from orchestrator.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-
-class KeyReusedError(OctaviaError):
-    """An idempotency key came again with another request."""
-
-    def __init__(self, job_id: UUID) -> None:
-        super().__init__(
-            "idempotency_key_reused",
-            f"This Idempotency-Key was used for another request (job {job_id}). Use a new key for a new request.",
-            409,
-        )
 
 
 class AlreadyEndedError(OctaviaError):
@@ -89,10 +79,7 @@ async def _insert(
     if await session.scalar(active) is None:
         raise InvalidTokenError(given=True)
     media = await media_service.get(session, user_id, request.media_id)
-    check_media(request, media)
-    if known is not None:
-        check_languages(request, known)
-    price = _price(context.settings, request, media).credits
+    price = _checked_price(context.settings, request, media, known).credits
     values = request.model_dump(mode="json") | {"media_id": request.media_id}
     identity = {
         "id": uuid7(),
@@ -112,8 +99,14 @@ async def _insert(
     return job
 
 
-def _price(settings: Settings, request: JobRequest, media: Media) -> Quote:
-    """What the job costs; nothing while there is no billing."""
+def _checked_price(settings: Settings, request: JobRequest, media: Media, known: Capabilities | None) -> Quote:
+    """What a job that can be done costs; nothing while there is no billing.
+
+    Raises UnfitMediaError, UnavailableLanguageError.
+    """
+    check_media(request, media)
+    if known is not None:
+        check_languages(request, known)
     asked = quote(request.kind, request.target_languages, media.duration, settings.prices)
     return asked if settings.billing else asked.free()
 
@@ -127,10 +120,7 @@ async def quoted(context: AppContext, user_id: UUID, request: JobRequest) -> Quo
     async with context.sessions.begin() as session:
         media = await media_service.get(session, user_id, request.media_id)
         there = (await balance(session, user_id)).available
-    check_media(request, media)
-    if known is not None:
-        check_languages(request, known)
-    price = _price(context.settings, request, media)
+    price = _checked_price(context.settings, request, media, known)
     lines = [LineView(language=line.language, credits=line.credits) for line in price.lines]
     return QuoteView(
         credits=price.credits, lines=lines, available=there, enough=price.credits == 0 or there >= price.credits
@@ -142,7 +132,7 @@ async def _by_key(session: AsyncSession, user_id: UUID, key: str | None, request
         return None
     job = await session.scalar(owned_by(user_id, Job).where(Job.idempotency_key == key))
     if job is not None and job.request_hash != _hash(request):
-        raise KeyReusedError(job.id)
+        raise KeyReusedError(f"job {job.id}")
     return job
 
 

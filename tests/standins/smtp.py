@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.fixtures_system import free_port
+from orchestrator.local.ports import free_port
 
 USERNAME, SECRET = "octavia", "open sesame"
 

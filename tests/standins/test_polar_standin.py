@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from orchestrator.local.ports import free_port
 from tests.fixtures_polar import PACK, PLAN
 from tests.standins.polar import Fault, Key, PolarStandIn, make_key, money, signed
 from tests.standins.polar.money import Tax
@@ -643,12 +644,6 @@ async def test_lists_are_filtered_and_paged_newest_first(polar_standin: PolarSta
     assert filtered == []
     times = [time_of(each["created_at"]) for page in pages for each in page["items"]]
     assert times == sorted(times, reverse=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_a_process_of_its_own_is_told_by_http_what_to_do(tmp_path: Path, sink: Sink) -> None:

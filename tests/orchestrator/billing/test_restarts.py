@@ -26,9 +26,9 @@ from orchestrator.credits import ledger
 from orchestrator.credits.audit import disagreements
 from orchestrator.credits.models import CreditEntry
 from orchestrator.database import EmbeddedPostgres, make_engine, patiently, sessions
+from orchestrator.local.ports import free_port
 from orchestrator.settings import Settings
 from tests.fixtures_control_plane import PASSWORD
-from tests.fixtures_system import free_port
 from tests.fixtures_worker import worker_process
 from tests.orchestrator.billing.conftest import environment
 from tests.orchestrator.billing.payloads import STARTER, event, order, purchase_of, refunded, signed

@@ -12,11 +12,11 @@ import pytest
 import structlog
 from pydantic import SecretStr, ValidationError
 
+from orchestrator.local.ports import free_port
 from orchestrator.notifications import messages
 from orchestrator.notifications.errors import PermanentMailError, TransientMailError, UnsafeSmtpError
 from orchestrator.notifications.mailer import OutboxMailer, SmtpMailer, mailer_from
 from orchestrator.settings import Settings
-from tests.fixtures_system import free_port
 from tests.standins.smtp import SECRET, USERNAME, SmtpServer, make_certificate
 
 pytestmark = pytest.mark.anyio
