@@ -52,7 +52,7 @@ def no_check(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def app_settings(app_settings: Settings, polar: PolarStandIn) -> Settings:
-    own = {"polar_url": polar.url, "polar_access_token": SecretStr(polar.token), "polar_timeout_s": 0.5}
+    own = {"polar_url": polar.url, "polar_access_token": SecretStr(polar.token), "polar_timeout_s": 5}
     return app_settings.model_copy(update={**own, "polar_webhook_secrets": [SecretStr(polar.secret)]})
 
 
