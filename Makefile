@@ -12,7 +12,7 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench serving accounts billing triton weights setup system clean
+.PHONY: help demo test lint up soak bench serving accounts billing triton weights setup system browser clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -23,7 +23,7 @@ demo: weights ## Dub the sample into Spanish and print where the results are
 up: setup ## Run everything on this machine until Ctrl-C
 	$(BIN)/octavia up
 
-test: lint weights ## Lint, types, import contracts, tests
+test: lint weights browser ## Lint, types, import contracts, tests
 	$(STARTER) $(BIN)/pytest -m "not soak"
 
 lint: setup ## Lint, types, import contracts
@@ -32,7 +32,7 @@ lint: setup ## Lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-soak: weights ## The same promises at full size: hours of audio, kills by the dozen
+soak: weights browser ## The same promises at full size: hours of audio, kills by the dozen
 	$(STARTER) $(BIN)/pytest -m soak --timeout 3600
 
 bench: weights ## A warm one-minute dub against the script a user would write
@@ -77,6 +77,9 @@ endif
 
 system:
 	@scripts/system_packages.sh $(PYTHON)
+
+browser:
+	@scripts/system_packages.sh $(PYTHON) browser
 
 clean: ## Remove .venv, .venv-triton and out
 	rm -rf $(VENV) $(TRITON) out

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 import uvicorn
 from fastapi import Depends, FastAPI, Response
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
@@ -25,6 +26,7 @@ from orchestrator.billing.signatures import Signatures
 from orchestrator.body_limit import BodyLimitMiddleware
 from orchestrator.context import AppContext, Backends, Context
 from orchestrator.credits.routes import router as credits
+from orchestrator.cross_origin import cors
 from orchestrator.database import make_engine, sessions
 from orchestrator.jobs.events import JobNews
 from orchestrator.jobs.routes import router as jobs
@@ -67,6 +69,7 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     )
     app.add_middleware(BodyLimitMiddleware, streaming=frozenset({"/v1/media"}))
     install(app)
+    app.add_middleware(CORSMiddleware, **cors(settings))  # outermost, so that a page can read refusals too
     for router in (entering, own, billing):
         app.include_router(router, dependencies=[Depends(not_stored)])
     app.include_router(

@@ -116,7 +116,10 @@ class Settings(BaseSettings):
     """Silence on an event stream after which a comment is sent, so that proxies keep the connection."""
 
     web_url: str = Field(default="http://localhost:3000", pattern=r"^https?://[^\s/]+(/\S*)?$")
-    """Where the web frontend lives: links in e-mails lead there."""
+    """Where the web frontend lives: links in e-mails lead there, and its pages may call the API."""
+
+    web_origins: list[Annotated[str, Field(pattern=r"^https?://[^\s/]+/?$")]] = []
+    """Further origins whose pages may call the API from a browser, as a JSON list: ["https://beta.example.org"]."""
 
     mail_from: str = Field(default="Octavia <noreply@localhost>", pattern=MAILBOX)
     """Sender of e-mails."""

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs what is missing of ffmpeg, espeak-ng and Python 3.11 with its venv module, on Debian and Ubuntu.
-# Usage: scripts/system_packages.sh [PYTHON]
+# With the word "browser" also Chromium, in which some tests look at pages; where there is none, those are skipped.
+# Usage: scripts/system_packages.sh [PYTHON] [browser]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3.11}
+browser=${2:-}
 
 can_make_venvs() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
 
@@ -11,21 +13,34 @@ missing=()
 command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || missing+=(ffmpeg)
 command -v espeak-ng >/dev/null || missing+=(espeak-ng)
 [ -x .venv/bin/pip ] || can_make_venvs || missing+=(python3.11 python3.11-venv)
-[ ${#missing[@]} -eq 0 ] && exit 0
+has_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+        command -v "$name" >/dev/null && return 0
+    done
+    return 1
+}
+wanted=()
+[ "$browser" = browser ] && ! has_browser && wanted+=(chromium)
+[ ${#missing[@]} -eq 0 ] && [ ${#wanted[@]} -eq 0 ] && exit 0
 
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo)
 fi
 if ! command -v apt-get >/dev/null || ! command -v "${as_root[0]:-true}" >/dev/null; then
+    [ ${#missing[@]} -eq 0 ] && exit 0
     echo "Please install ${missing[*]} with your system's package manager, then run make again." >&2
     exit 1
 fi
 apt=("${as_root[@]+"${as_root[@]}"}" env DEBIAN_FRONTEND=noninteractive apt-get -qq)
 
-echo "Installing ${missing[*]} …"
+echo "Installing ${missing[*]+"${missing[*]} "}${wanted[*]+"${wanted[*]} "}…"
 "${apt[@]}" update
-if ! "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null; then
+if [ ${#wanted[@]} -gt 0 ] && ! "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" >/dev/null; then
+    echo "apt-get could not install ${wanted[*]}: the tests in a browser will be skipped." >&2
+fi
+if [ ${#missing[@]} -gt 0 ] && ! "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null; then
     echo "apt-get could not install ${missing[*]}. Where the distribution has no Python 3.11, install it another way" >&2
     echo "(pyenv, or Ubuntu's PPA deadsnakes) and run make PYTHON=/path/to/python3.11" >&2
     exit 1

@@ -29,6 +29,8 @@ class System:
 
     data_dir: Path
     environment: dict[str, str]
+    arguments: tuple[str, ...] = ()
+    """Options of `octavia up`."""
     process: subprocess.Popen[bytes] = field(init=False)
     state: dict[str, Any] = field(init=False)
 
@@ -36,7 +38,7 @@ class System:
         self.data_dir.mkdir(exist_ok=True)
         with (self.data_dir / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "orchestrator.cli", "up"],
+                [sys.executable, "-m", "orchestrator.cli", "up", *self.arguments],
                 env={**os.environ, **self.environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
