@@ -13,6 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from orchestrator import octavia_web
 from orchestrator.accounts.own_routes import router as own
 from orchestrator.accounts.passwords import warm_up
 from orchestrator.accounts.routes import router as entering
@@ -33,7 +34,7 @@ from orchestrator.jobs.routes import router as jobs
 from orchestrator.local.processes import end_with_parent
 from orchestrator.logs import configure_logging
 from orchestrator.media.routes import router as media
-from orchestrator.problems import Problem, documented, install
+from orchestrator.problems import ErrorHandlers, Problem, documented
 from orchestrator.rate_limits.dependencies import limited
 from orchestrator.rate_limits.service import RateLimits
 from orchestrator.settings import Settings, get_settings
@@ -68,7 +69,7 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
         redoc_url=None,
     )
     app.add_middleware(BodyLimitMiddleware, streaming=frozenset({"/v1/media"}))
-    install(app)
+    ErrorHandlers({octavia_web.PREFIX: octavia_web.answer_error}).install(app)
     app.add_middleware(CORSMiddleware, **cors(settings))  # outermost, so that a page can read refusals too
     for router in (entering, own, billing):
         app.include_router(router, dependencies=[Depends(not_stored)])
@@ -78,6 +79,7 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     for router in (media, jobs):
         app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
     app.include_router(webhooks)
+    octavia_web.install(app)
     _add_health(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

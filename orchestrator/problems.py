@@ -1,9 +1,9 @@
 """Every error as a problem document (RFC 9457); each request with an id; nothing internal in an answer."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 import structlog
@@ -78,65 +78,80 @@ def problem(
     return JSONResponse(body, status, headers=dict(headers or {}), media_type="application/problem+json")
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the application with a problem document."""
-    app.add_exception_handler(OctaviaError, _ours)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(sa.exc.DBAPIError, _database)
-    app.add_exception_handler(sa.exc.TimeoutError, _busy)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_middleware(RequestMiddleware)
+class Answer(Protocol):
+    """Makes the response to an error, as `problem` does."""
+
+    def __call__(
+        self, status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None, **detail: Any
+    ) -> Response: ...
 
 
-async def _ours(_: Request, error: Exception) -> Response:
-    assert isinstance(error, OctaviaError)  # noqa: S101  (Starlette's handlers are typed for any exception)
-    headers = {"Retry-After": str(RETRY_AFTER_S), **error.headers} if error.status == 503 else error.headers
-    return problem(error.status, error.code, error.message, headers=headers, **error.detail)
+class ErrorHandlers:
+    """Answers every error with a problem document; below the prefixes in `others`, as that surface words errors."""
 
+    def __init__(self, others: Mapping[str, Answer]) -> None:
+        self._others = others
 
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    messages = {
-        404: ("not_found", f"There is nothing at {request.url.path}."),
-        405: ("method_not_allowed", f"{request.method} is not possible here."),
-    }
-    code, message = messages.get(error.status_code, (HTTPStatus(error.status_code).name.lower(), str(error.detail)))
-    return problem(error.status_code, code, message, headers=error.headers)
+    def install(self, app: FastAPI) -> None:
+        app.add_exception_handler(OctaviaError, self._ours)
+        app.add_exception_handler(HTTPException, self._http)
+        app.add_exception_handler(RequestValidationError, self._validation)
+        app.add_exception_handler(sa.exc.DBAPIError, self._database)
+        app.add_exception_handler(sa.exc.TimeoutError, self._busy)
+        app.add_exception_handler(ClientDisconnect, self._gone)
+        app.add_middleware(RequestMiddleware, answer_for=self.answer_for)
 
+    def answer_for(self, path: str) -> Answer:
+        for prefix, answer in self._others.items():
+            if path.startswith(prefix):
+                return answer
+        return problem
 
-async def _validation(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
-    problems = [{"field": _field(each["loc"]), "message": each["msg"]} for each in error.errors()[:MOST_TOLD]]
-    said = "; ".join(f"{each['field']}: {each['message']}" for each in problems[:5])
-    return problem(422, "invalid_request", f"The request is not valid: {said}.", errors=problems)
+    async def _ours(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, OctaviaError)  # noqa: S101  (Starlette's handlers are typed for any exception)
+        headers = {"Retry-After": str(RETRY_AFTER_S), **error.headers} if error.status == 503 else error.headers
+        answer = self.answer_for(request.url.path)
+        return answer(error.status, error.code, error.message, headers=headers, **error.detail)
+
+    async def _http(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        messages = {
+            404: ("not_found", f"There is nothing at {request.url.path}."),
+            405: ("method_not_allowed", f"{request.method} is not possible here."),
+        }
+        code, message = messages.get(error.status_code, (HTTPStatus(error.status_code).name.lower(), str(error.detail)))
+        return self.answer_for(request.url.path)(error.status_code, code, message, headers=error.headers)
+
+    async def _validation(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        problems = [{"field": _field(each["loc"]), "message": each["msg"]} for each in error.errors()[:MOST_TOLD]]
+        said = "; ".join(f"{each['field']}: {each['message']}" for each in problems[:5])
+        answer = self.answer_for(request.url.path)
+        return answer(422, "invalid_request", f"The request is not valid: {said}.", errors=problems)
+
+    async def _database(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, sa.exc.DBAPIError)  # noqa: S101
+        if not is_outage(error):
+            raise error
+        log.warning("database is away", error=type(error.orig).__name__)
+        return self._unavailable(request)
+
+    async def _busy(self, request: Request, error: Exception) -> Response:
+        log.warning("no database connection was free in time", error=type(error).__name__)
+        return self._unavailable(request)
+
+    def _unavailable(self, request: Request) -> Response:
+        message = "The database does not answer right now. Nothing was changed; try again in a few seconds."
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        return self.answer_for(request.url.path)(503, "database_unavailable", message, headers=headers)
+
+    async def _gone(self, _: Request, __: Exception) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 def _field(location: Sequence[int | str]) -> str:
     """Where in the request; never what was sent there, which may be a password."""
     return ".".join(str(part) for part in location[1:]) or str(location[0])
-
-
-async def _database(_: Request, error: Exception) -> Response:
-    assert isinstance(error, sa.exc.DBAPIError)  # noqa: S101
-    if not is_outage(error):
-        raise error
-    log.warning("database is away", error=type(error.orig).__name__)
-    return _unavailable()
-
-
-async def _busy(_: Request, error: Exception) -> Response:
-    log.warning("no database connection was free in time", error=type(error).__name__)
-    return _unavailable()
-
-
-def _unavailable() -> JSONResponse:
-    message = "The database does not answer right now. Nothing was changed; try again in a few seconds."
-    return problem(503, "database_unavailable", message, headers={"Retry-After": str(RETRY_AFTER_S)})
-
-
-async def _gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 class RequestMiddleware:
@@ -145,8 +160,9 @@ class RequestMiddleware:
     Pure ASGI, so that streams pass through untouched.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answer_for: Callable[[str], Answer]) -> None:
         self._app = app
+        self._answer_for = answer_for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -171,5 +187,5 @@ class RequestMiddleware:
                 if status:
                     raise
                 message = "Something went wrong on our side. Try again; if it goes on, tell us the request id."
-                await problem(500, "internal", message)(scope, receive, named)
+                await self._answer_for(scope["path"])(500, "internal", message)(scope, receive, named)
             log.info("request", method=scope["method"], path=scope["path"], status=status)

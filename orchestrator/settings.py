@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     api_port: int = 8000
     """Port the API listens on."""
 
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """Where the API is reached from outside, for links in its answers; None: where the request was sent."""
+
     model_address: str = "127.0.0.1:8101"
     """gRPC address of the model plane (Open Inference Protocol)."""
 
@@ -63,6 +66,9 @@ class Settings(BaseSettings):
 
     access_token_minutes: int = Field(default=15, ge=1)
     """How long an access token is good for; a refresh token gets the next one."""
+
+    web_token_days: float = Field(default=7, gt=0, le=31)
+    """How long a login of the published web frontend (/api) is good for; its pages cannot renew one."""
 
     session_idle_days: float = Field(default=30, gt=0)
     """A login that is not refreshed for so long ends."""

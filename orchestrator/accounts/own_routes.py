@@ -3,13 +3,10 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-import sqlalchemy as sa
-import structlog
 from fastapi import APIRouter, Query
 
-from orchestrator.accounts import api_tokens, audit, deletion, export, service
+from orchestrator.accounts import api_tokens, audit, export, own_account, service
 from orchestrator.accounts.authentication import CallerOrigin, CurrentLogin, CurrentUser
-from orchestrator.accounts.mailing import send
 from orchestrator.accounts.models import User
 from orchestrator.accounts.schemas import (
     NOTIFICATIONS,
@@ -28,8 +25,6 @@ from orchestrator.accounts.schemas import (
 from orchestrator.context import Context, DbSession
 from orchestrator.problems import documented
 from orchestrator.rate_limits.dependencies import within
-
-log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/v1/me", tags=["accounts"])
 
@@ -60,15 +55,7 @@ async def change_profile(change: ProfileChange, login: CurrentLogin, session: Db
 async def delete_account(request: DeletionRequest, context: Context, login: CurrentLogin, origin: CallerOrigin) -> None:
     """Close one's account: it is shut at once, and in 30 days files and personal data are deleted for good."""
     await service.check_current_password(login.user, request.password)
-    async with context.sessions.begin() as session:
-        letter, jobs = await deletion.close(session, login.user.id, origin)
-        await send(session, context.backends.enqueue_mail, letter)
-    for job_id in jobs:
-        try:
-            await context.backends.cancel(job_id)
-        except sa.exc.SQLAlchemyError as error:
-            # The decision stands; the sweeper finds the workflow and stops it.
-            log.warning("could not stop a cancelled job's workflow", job_id=str(job_id), error=type(error).__name__)
+    await own_account.leave(context, login, origin)
 
 
 def _settings(user: User) -> SettingsView:

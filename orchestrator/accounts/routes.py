@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from orchestrator.accounts import audit, links, passwords, requests, service, sessions
+from orchestrator.accounts import audit, links, own_account, passwords, requests, service, sessions
 from orchestrator.accounts.authentication import CallerOrigin, CurrentLogin
 from orchestrator.accounts.mailing import send
 from orchestrator.accounts.schemas import (
@@ -199,9 +199,4 @@ async def change_password(
     request: ChangePasswordRequest, context: Context, login: CurrentLogin, origin: CallerOrigin
 ) -> None:
     """Change one's password. Every other login ends, and the owner is told."""
-    passwords.check_password(request.new_password)
-    await service.check_current_password(login.user, request.current_password)
-    hashed = await passwords.hash_password(request.new_password)
-    async with context.sessions.begin() as session:
-        letter = await links.change_password(session, login.user, login.session_id, hashed, origin)
-        await send(session, context.backends.enqueue_mail, letter)
+    await own_account.change_password(context, login, request.current_password, request.new_password, origin)

@@ -1,0 +1,23 @@
+"""The published web frontend's REST contract (/api/…), as a thin adapter over the services: tables and translation."""
+
+from fastapi import FastAPI
+
+from orchestrator.octavia_web import (
+    auth_routes,
+    download_routes,
+    front,
+    job_routes,
+    payment_routes,
+    user_routes,
+)
+from orchestrator.octavia_web.envelope import answer_error
+
+PREFIX = "/api/"
+
+__all__ = ["PREFIX", "answer_error", "install"]
+
+
+def install(app: FastAPI) -> None:
+    """Add the routes. They stand in no OpenAPI document: /v1 is the API for everybody else."""
+    for routes in (auth_routes, user_routes, payment_routes, job_routes, download_routes, front):
+        app.include_router(routes.router)
