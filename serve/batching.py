@@ -4,6 +4,9 @@ A batch starts when a slot is free and a lane is due: it holds `preferred` units
 waited for `max_delay_s`. Of the lanes that are due, the one with the largest batch goes first, but none is passed over
 more than PASSED_OVER times. While all slots are busy the lanes fill, so load makes batches larger by itself.
 
+A batch that ends sends its callers away, and many come back with their next request: a moment in proportion to what it
+took is left to them before a lane that is not full goes.
+
 A request is refused at once when the queue is full, or when it would not begin before its deadline at the speed
 measured so far. What was cancelled or ran out of time while it waited never enters a batch.
 """
@@ -26,6 +29,9 @@ PASSED_OVER = 2
 
 SMOOTHING = 0.2
 """Weight of the newest batch in the running mean of seconds per unit."""
+
+REGROUPING = 0.03
+"""The part of an ended batch's time that its callers have to come back, at most `max_delay_s`."""
 
 RECOVERY_BATCHES = 200
 """After so many good batches a limit halved for want of memory is doubled again."""
@@ -93,6 +99,7 @@ class Batcher(Generic[Request, Result]):
         self._running: dict[asyncio.Task[None], _Running] = {}
         self._unit_s = 0.0
         self._good = 0
+        self._regrouped_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     async def submit(
@@ -180,7 +187,7 @@ class Batcher(Generic[Request, Result]):
         due = [
             lane
             for lane in self._lanes.values()
-            if lane.size >= enough or now - lane.waiting[0].since >= self.limits.max_delay_s
+            if lane.size >= enough or now >= self._due_at(lane)
         ]
         if not due:
             return None
@@ -188,6 +195,10 @@ class Batcher(Generic[Request, Result]):
         for lane in due:
             lane.passed_over = 0 if lane is chosen else lane.passed_over + 1
         return chosen
+
+    def _due_at(self, lane: _Lane[Request, Result]) -> float:
+        """When the lane goes however little is in it."""
+        return max(lane.waiting[0].since + self.limits.max_delay_s, self._regrouped_at)
 
     def _rank(self, lane: _Lane[Request, Result]) -> tuple[int, int, float]:
         neglected = lane.passed_over if lane.passed_over >= PASSED_OVER else 0
@@ -218,6 +229,7 @@ class Batcher(Generic[Request, Result]):
         results = await self._run([each.request for each in batch])
         took = time.monotonic() - began
         self._learn(took / size)
+        self._regrouped_at = time.monotonic() + min(self.limits.max_delay_s, REGROUPING * took)
         for waiting, result in zip(batch, results, strict=True):
             if not waiting.future.done():
                 waiting.future.set_result(Served(result, began - waiting.since, took, size, waiting.size / size))
@@ -241,6 +253,5 @@ class Batcher(Generic[Request, Result]):
             self._timer.cancel()
             self._timer = None
         if self._lanes and len(self._running) < self.limits.slots:
-            oldest = min(lane.waiting[0].since for lane in self._lanes.values())
-            delay = max(0.0, oldest + self.limits.max_delay_s - time.monotonic())
+            delay = max(0.0, min(map(self._due_at, self._lanes.values())) - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay, self._dispatch)

@@ -71,6 +71,25 @@ def test_a_lone_request_waits_no_longer_than_the_delay() -> None:
     run(scenario)
 
 
+def test_callers_who_come_back_at_once_join_those_who_waited_meanwhile() -> None:
+    async def scenario() -> None:
+        work = Recorder(seconds=1.0)
+        batcher = Batcher(work, Limits(max_size=8, preferred=8, max_delay_s=0.1))
+
+        async def twice(name: str) -> None:
+            await batcher.submit(name)
+            await asyncio.sleep(0.005)  # the way there and back
+            await batcher.submit(name * 2)
+
+        first = asyncio.create_task(twice("a"))
+        await asyncio.sleep(0.5)  # the first batch runs, and what comes now waits longer than the delay
+        await together(batcher.submit("b"))
+        await first
+        assert work.batches == [["a"], ["b", "aa"]]
+
+    run(scenario)
+
+
 def test_a_batch_is_no_larger_than_the_limit_counted_in_the_models_units() -> None:
     async def scenario() -> None:
         work = Recorder()
