@@ -40,6 +40,7 @@ from orchestrator.rate_limits.service import RateLimits
 from orchestrator.settings import Settings, get_settings
 from orchestrator.settings_check import insist
 from orchestrator.storage import Storage
+from orchestrator.voices.routes import router as voices
 
 PROBES_AT_ONCE = 4
 DRAIN_S = 3
@@ -71,7 +72,7 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     app.add_middleware(BodyLimitMiddleware, streaming=frozenset({"/v1/media"}))
     ErrorHandlers({octavia_web.PREFIX: octavia_web.answer_error}).install(app)
     app.add_middleware(CORSMiddleware, **cors(settings))  # outermost, so that a page can read refusals too
-    for router in (entering, own, billing):
+    for router in (entering, own, billing, voices):
         app.include_router(router, dependencies=[Depends(not_stored)])
     app.include_router(
         credits, dependencies=[Depends(not_stored), Depends(limited("default"))], responses=documented(429)

@@ -9,12 +9,20 @@ from uuid import UUID
 from orchestrator.capabilities import Capabilities
 from orchestrator.context import Backends
 from orchestrator.database import make_sync_engine
-from orchestrator.inference import Inference, ModelPlaneUnavailableError, ModelRefusedError
+from orchestrator.inference import (
+    Inference,
+    ModelPlaneUnavailableError,
+    ModelRefusedError,
+    Speech,
+    Utterance,
+)
 from orchestrator.jobs import durable
 from orchestrator.settings import Settings
 
 ASK_TIMEOUT_S = 3.0
 """A request does not wait longer to learn what the models can do."""
+SPEAK_TIMEOUT_S = 30.0
+"""Nor to hear a voice say a sentence or two."""
 
 
 @asynccontextmanager
@@ -34,11 +42,19 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
             except (TimeoutError, ModelPlaneUnavailableError, ModelRefusedError):  # down, or a model is not loaded yet
                 return None
 
+        async def speak(utterance: Utterance) -> Speech:
+            try:
+                async with asyncio.timeout(SPEAK_TIMEOUT_S):
+                    return await models.synthesize(utterance)
+            except TimeoutError:
+                raise ModelPlaneUnavailableError("coqui_tts", SPEAK_TIMEOUT_S) from None
+
         try:
             yield Backends(
                 enqueue=partial(durable.enqueue_job, client),
                 cancel=cancel,
                 capabilities=capabilities,
+                speak=speak,
                 enqueue_mail=partial(durable.enqueue_mail, client),
                 enqueue_account_request=partial(durable.enqueue_account_request, client),
                 enqueue_polar_event=partial(durable.enqueue_polar_event, client),

@@ -14,6 +14,7 @@ from orchestrator.accounts.tokens import AccessTokens
 from orchestrator.billing.polar import Polar
 from orchestrator.billing.signatures import Signatures
 from orchestrator.capabilities import Capabilities
+from orchestrator.inference import Speech, Utterance
 from orchestrator.jobs.events import JobNews
 from orchestrator.rate_limits.service import RateLimits
 from orchestrator.settings import Settings
@@ -53,6 +54,8 @@ class Backends:
     """Stops a job's workflow, which is already decided as cancelled. May fail: the sweeper repeats it."""
     capabilities: Callable[[], Awaitable[Capabilities | None]]
     """What the models can do; None while the model plane cannot be asked."""
+    speak: Callable[[Utterance], Awaitable[Speech]]
+    """Has a voice say something short. Raises ModelPlaneUnavailableError, ModelRefusedError."""
     enqueue_mail: EnqueueMail
     enqueue_account_request: EnqueueAccountRequest
     enqueue_polar_event: EnqueuePolarEvent

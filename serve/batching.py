@@ -184,11 +184,7 @@ class Batcher(Generic[Request, Result]):
         """The lane that goes next, or None when none is due."""
         now = time.monotonic()
         enough = min(self.limits.preferred, self._max_size)
-        due = [
-            lane
-            for lane in self._lanes.values()
-            if lane.size >= enough or now >= self._due_at(lane)
-        ]
+        due = [lane for lane in self._lanes.values() if lane.size >= enough or now >= self._due_at(lane)]
         if not due:
             return None
         chosen = max(due, key=self._rank)

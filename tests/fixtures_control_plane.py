@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
+import numpy as np
 import psycopg
 import pytest
 import structlog
@@ -32,6 +33,7 @@ from orchestrator.app import create_app
 from orchestrator.capabilities import Capabilities, Pair, Voice
 from orchestrator.context import Backends
 from orchestrator.database import EmbeddedPostgres, make_engine, sessions
+from orchestrator.inference import Speech, Utterance
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
 
@@ -150,6 +152,7 @@ class QueueStandIn:
     mails: list[UUID] = field(default_factory=list)
     account_requests: list[UUID] = field(default_factory=list)
     polar_events: list[str] = field(default_factory=list)
+    spoken: list[Utterance] = field(default_factory=list)
     known: Capabilities | None = KNOWN
     refusal: Exception | None = None
 
@@ -159,6 +162,7 @@ class QueueStandIn:
             self._enqueue,
             self._cancel,
             self._capabilities,
+            self._speak,
             self.enqueue_mail,
             self._enqueue_account_request,
             self._enqueue_polar_event,
@@ -188,6 +192,12 @@ class QueueStandIn:
         if self.refusal:
             raise self.refusal
         self.cancelled.append(job_id)
+
+    async def _speak(self, utterance: Utterance) -> Speech:
+        if self.refusal:
+            raise self.refusal
+        self.spoken.append(utterance)
+        return Speech(np.sin(np.arange(22_050) / 10).astype(np.float32), 22_050)
 
     async def _capabilities(self) -> Capabilities | None:
         return self.known

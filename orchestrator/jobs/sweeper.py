@@ -30,6 +30,7 @@ from orchestrator.notifications.sending import give_up_lost
 from orchestrator.rate_limits import known_addresses
 from orchestrator.rate_limits import storage as rate_limits
 from orchestrator.storage import Storage
+from orchestrator.voices.service import forget_unused
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +107,7 @@ async def sweep(engine: AsyncEngine, storage: Storage, cancel: Cancel = _cancel_
     await sweep_rate_limits(engine)
     await deletion.purge(sessions(engine), storage)
     await forget_stale(sessions(engine))
+    await forget_unused(sessions(engine), storage)
     async with sessions(engine).begin() as session:
         await inbox.empty_old(session)
 

@@ -9,6 +9,7 @@ from orchestrator.octavia_web import (
     job_routes,
     payment_routes,
     user_routes,
+    voice_routes,
 )
 from orchestrator.octavia_web.envelope import answer_error
 
@@ -19,5 +20,5 @@ __all__ = ["PREFIX", "answer_error", "install"]
 
 def install(app: FastAPI) -> None:
     """Add the routes. They stand in no OpenAPI document: /v1 is the API for everybody else."""
-    for routes in (auth_routes, user_routes, payment_routes, job_routes, download_routes, front):
+    for routes in (auth_routes, user_routes, payment_routes, job_routes, download_routes, voice_routes, front):
         app.include_router(routes.router)

@@ -24,6 +24,7 @@ Action = Literal[
     "delete_account",
     "buy",
     "ask_polar",
+    "preview_voice",
     "look",
     "default",
 ]
@@ -97,6 +98,9 @@ RULES: Mapping[Action, Rule] = {
     "buy": Rule("buy", address="60/hour", account="30/hour", overall="100/minute", of_user=True),
     "ask_polar": Rule("ask Polar", address="120/minute", account="60/minute", overall="300/minute", of_user=True),
     # Address above account: an office has one address. No overall limit: every request would wait for that one row.
+    "preview_voice": Rule(
+        "preview a voice", address="120/minute", account="30/minute", overall="600/minute", of_user=True
+    ),
     "look": Rule("use the API", address="3000/minute", account=None, overall=None),
     "default": Rule("use the API", address="3000/minute", account="1200/minute", overall=None, of_user=True),
 }

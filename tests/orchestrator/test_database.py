@@ -29,7 +29,7 @@ def test_the_migrated_tables_are_those_of_the_models(database_url: str) -> None:
 def test_migrating_twice_changes_nothing(database_url: str) -> None:
     migrations.upgrade(database_url)
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("select version_num from alembic_version").fetchall() == [("0006",)]
+        assert connection.execute("select version_num from alembic_version").fetchall() == [("0014",)]
         assert connection.execute("select count(*) from dbos.workflow_status").fetchone() == (0,)
 
 
@@ -39,7 +39,7 @@ async def test_processes_that_start_at_once_migrate_once(postgres: EmbeddedPostg
     url = postgres.url("racing")
     await asyncio.gather(*(asyncio.to_thread(migrations.upgrade, url) for _ in range(3)))
     with psycopg.connect(url) as connection:
-        assert connection.execute("select version_num from alembic_version").fetchall() == [("0006",)]
+        assert connection.execute("select version_num from alembic_version").fetchall() == [("0014",)]
 
 
 def test_without_an_address_the_error_says_what_to_set() -> None:

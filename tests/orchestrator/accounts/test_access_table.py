@@ -48,6 +48,7 @@ OPEN = {
     ("POST", "/v1/auth/forgot-password"),
     ("POST", "/v1/auth/reset-password"),
     ("POST", "/webhooks/polar"),
+    ("GET", "/v1/voices/previews/{key}.mp3"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
 }
@@ -84,6 +85,8 @@ TABLE = (
     Route("GET", "/v1/media"),
     Route("GET", "/v1/media/{media_id}", owned=True),
     Route("GET", "/v1/languages"),
+    Route("GET", "/v1/voices"),
+    Route("POST", "/v1/voices/{name}/preview"),
     Route("GET", "/v1/credits"),
     Route("GET", "/v1/credits/history"),
     Route("GET", "/v1/credits/history.csv"),

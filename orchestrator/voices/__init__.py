@@ -1,0 +1,1 @@
+"""Voices: the library, and short previews that cost a credit once."""
