@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     web_token_days: float = Field(default=7, gt=0, le=31)
     """How long a login of the published web frontend (/api) is good for; its pages cannot renew one."""
 
+    demo_account: bool = False
+    """Anybody may log in to one shared demo account of the web frontend, which is given 5,000 credits a day at most."""
+
     session_idle_days: float = Field(default=30, gt=0)
     """A login that is not refreshed for so long ends."""
 

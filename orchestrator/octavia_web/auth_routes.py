@@ -13,6 +13,7 @@ from orchestrator.accounts.service import NotVerifiedError
 from orchestrator.accounts.sessions import Entry
 from orchestrator.client_address import ClientAddress
 from orchestrator.context import AppContext, Context, DbSession
+from orchestrator.octavia_web import demo
 from orchestrator.octavia_web.callers import lifetimes, token, user_view
 from orchestrator.octavia_web.envelope import refused, said
 from orchestrator.rate_limits.dependencies import within
@@ -49,6 +50,11 @@ async def log_in(request: LoginRequest, context: Context, address: ClientAddress
         return refused(200, error.message, requires_verification=True)
     await context.limits.note_success(request.email, address)
     return await _entered(context, entry)
+
+
+@router.post("/demo-login", dependencies=within("demo_login"))
+async def demo_login(context: Context, origin: CallerOrigin) -> JSONResponse:
+    return await _entered(context, await demo.enter(context, origin))
 
 
 @router.post("/verify", dependencies=within("verify_email"))

@@ -3,13 +3,13 @@
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from orchestrator.accounts.authentication import CurrentUser
 from orchestrator.context import AppContext, Context, DbSession
 from orchestrator.downloads import send
 from orchestrator.errors import OctaviaError
-from orchestrator.jobs import service
+from orchestrator.jobs import samples, service
 from orchestrator.jobs.models import Job
 from orchestrator.octavia_web.envelope import said
 from orchestrator.octavia_web.job_routes import base_of, shown
@@ -46,6 +46,15 @@ async def download(job_id: UUID, request: Request, context: Context, user: Curre
 async def download_subtitles(job_id: UUID, request: Request, context: Context, user: CurrentUser) -> Response:
     """Its subtitles: the result of some kinds of job, a by-product of the others."""
     return await _send(request, context, await _own(context, user.id, job_id, request), SUBTITLES)
+
+
+@router.get("/api/jobs/{job_id}/sample")
+async def sample(job_id: UUID, context: Context, user: CurrentUser) -> Response:
+    """Ten to thirty seconds of the dub, while the job is still running too."""
+    key = await samples.sample(context, user.id, job_id)
+    size = await context.storage.size(key)
+    headers = {"Content-Length": str(size), "Cache-Control": "private, no-cache", "Accept-Ranges": "none"}
+    return StreamingResponse(context.storage.stream(key), headers=headers, media_type="video/mp4")
 
 
 @router.get("/api/translate/subtitles/review/{job_id}")

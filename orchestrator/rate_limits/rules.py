@@ -13,6 +13,7 @@ from orchestrator.errors import OctaviaError
 Action = Literal[
     "sign_up",
     "log_in",
+    "demo_login",
     "refresh",
     "resend_verification",
     "forgot_password",
@@ -72,6 +73,7 @@ RULES: Mapping[Action, Rule] = {
         slowed_pair="2 per 15 minutes",
         spares_known=True,
     ),
+    "demo_login": Rule("try the demo", address="20/minute", account=None, overall="120/minute"),
     "refresh": Rule("renew the login", address="120/minute", account=None, overall=None),
     # Their tokens have 256 random bits and say whose they are: this only bounds the work that guessing makes.
     # None overall: many strangers together would end everybody's logins.

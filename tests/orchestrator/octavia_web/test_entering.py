@@ -1,6 +1,8 @@
 """Signing up, logging in and out, and one's account, as the pages do it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import httpx
 import jwt
@@ -10,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from orchestrator.accounts.models import User
 from orchestrator.accounts.tokens import AccessTokens
+from orchestrator.credits import ledger
 from orchestrator.settings import Settings
 from tests.fixtures_control_plane import PASSWORD, QueueStandIn
 from tests.orchestrator.octavia_web.conftest import LogIn, mirrored, refusal
@@ -137,3 +140,34 @@ async def test_health_while_the_models_are_away(visitor: httpx.AsyncClient, queu
 async def test_an_unknown_address_is_refused_in_the_surfaces_own_words(page: httpx.AsyncClient) -> None:
     assert "/api/nowhere" in refusal(await page.get("/api/nowhere"), 404)
     assert (await page.get("/v1/nowhere")).json()["code"] == "not_found"
+
+
+async def test_there_is_no_demo_account_unless_a_setting_makes_one(visitor: httpx.AsyncClient) -> None:
+    assert "no demo account" in refusal(await visitor.post("/api/auth/demo-login"), 403)
+
+
+class TestTheDemo:
+    @pytest.fixture
+    def app_settings(self, app_settings: Settings) -> Settings:
+        return app_settings.model_copy(update={"demo_account": True})
+
+    async def test_everybody_gets_the_same_account_filled_up_once_a_day(
+        self, visitor: httpx.AsyncClient, make_session: async_sessionmaker[AsyncSession]
+    ) -> None:
+        answers = await asyncio.gather(*(visitor.post("/api/auth/demo-login") for _ in range(4)))
+        entered = [mirrored(answer) for answer in answers]
+        assert {each["user"]["email"] for each in entered} == {"demo@octavia.com"}
+        assert {each["user"]["id"] for each in entered} == {entered[0]["user"]["id"]}
+        assert len({each["token"] for each in entered}) == 4
+        assert entered[0]["user"]["credits"] == 5000
+        user_id = UUID(entered[0]["user"]["id"])
+        async with make_session.begin() as session:
+            held = await ledger.hold(session, user_id, 4000, key="spent", reference="test")
+            await ledger.capture(session, held.id)
+        assert mirrored(await visitor.post("/api/auth/demo-login"))["user"]["credits"] == 1000
+
+    async def test_nobody_logs_in_to_it_by_a_password(self, visitor: httpx.AsyncClient) -> None:
+        await visitor.post("/api/auth/demo-login")
+        for password in ("demo123", ""):
+            given = {"email": "demo@octavia.com", "password": password}
+            refusal(await visitor.post("/api/auth/login", json=given), 401)

@@ -61,9 +61,9 @@ def test_after_the_seconds_told_there_is_room_and_a_second_and_a_half_before_the
 def test_every_action_has_a_rule_and_every_rule_limits() -> None:
     assert set(RULES) == set(get_args(Action))
     for action, scopes in limits_of({}).items():
-        by_token = action in {"refresh", "verify_email", "reset_password"}
+        nobodys = action in {"refresh", "verify_email", "reset_password", "demo_login", "look"}
         assert "address" in scopes
-        assert ("account" in scopes) != by_token, "who comes with a token is not guessing whose account it is"
+        assert ("account" in scopes) != nobodys, "who comes with a token, or for no account, is not guessing whose it is"
         assert ("overall" in scopes) == (action != "default" and not by_token)
 
 
