@@ -22,8 +22,8 @@ from orchestrator import migrations
 from orchestrator.database import EmbeddedPostgres
 from orchestrator.local.ports import free_port
 from orchestrator.settings import Settings
+from tests.fixtures_api_process import api_process
 from tests.orchestrator.billing.payloads import NEW_SECRET, STARTER, event, order, purchase_of, signed
-from tests.orchestrator.billing.test_restarts import api_process
 
 TARGET_MS = 100.0
 

@@ -217,17 +217,21 @@ def billing_check() -> None:
 def billing_reconcile(
     days: Annotated[int, typer.Option(min=1, max=3650, help="How far to look back.")] = 2,
 ) -> None:
-    """Compare Polar's orders, refunds and disputes with ours, and repair what no webhook brought."""
+    """Compare Polar's orders, refunds, disputes and subscriptions with ours, and repair what no webhook brought."""
     from orchestrator.billing import commands  # noqa: PLC0415
 
     async def reconcile() -> None:
         run = await commands.reconcile(get_settings(), days)
         console.print(
-            f"Looked at {run.orders} orders, {run.refunds} refunds and {run.disputes} disputes since {run.since:%F %T}:"
-            f" {run.repaired} repaired, {run.ended} purchases ended, {run.failed} failed.",
+            f"Looked at {run.orders} orders since {run.since:%F %T}, {run.refunds} refunds, {run.disputes} disputes and"
+            f" {run.subscriptions} subscriptions: {run.repaired} repaired, {run.ended} purchases ended,"
+            f" {run.failed} failed.",
             markup=False,
             soft_wrap=True,
         )
+        for left in await commands.leftovers(get_settings()):
+            tried = f"since {left.first_at:%F %T}, {left.attempts} attempts"
+            console.print(f"Left: {left.kind} {left.id} ({tried}): {left.reason}", markup=False, soft_wrap=True)
         if run.error:
             _fail(run.error)
         if run.failed:

@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     """How long one request to Polar may take."""
 
     reconcile_minutes: int = Field(default=15, ge=1, le=59)
-    """How often Polar's orders, refunds and disputes are compared with ours."""
+    """How often Polar's orders, refunds, disputes and subscriptions are compared with ours."""
 
     @property
     def max_upload_bytes(self) -> int:

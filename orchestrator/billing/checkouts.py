@@ -1,5 +1,6 @@
 """What a purchase knows of its checkout at Polar. Of two that were made by a lost answer, the first noted stays."""
 
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -7,6 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.billing import wire
 from orchestrator.billing.models import Purchase
+
+LIFE = timedelta(hours=25)
+"""Of a checkout that we do not know the end of, since its purchase was made; Polar's live 24 hours."""
+
+
+def is_over(purchase: Purchase, now: datetime) -> bool:
+    """Whether a purchase cannot be paid any more: by the end of its checkout, whether or not Polar still knows that."""
+    return (purchase.expires_at or purchase.created_at + LIFE) < now
 
 
 def remember(purchase: Purchase, checkout: wire.Checkout) -> None:

@@ -11,8 +11,9 @@ from uuid_utils.compat import uuid7
 
 from orchestrator.accounts.commands import connected, find
 from orchestrator.billing import events, orders, reconciliation
+from orchestrator.billing import leftovers as left
 from orchestrator.billing.lookup import apply_answer
-from orchestrator.billing.models import PolarEvent, PolarOrder, ReconciliationRun, RefundRequest
+from orchestrator.billing.models import PolarEvent, PolarLeftover, PolarOrder, ReconciliationRun, RefundRequest
 from orchestrator.billing.orders import Applied
 from orchestrator.billing.polar import Polar
 from orchestrator.billing.polar_errors import PolarNotFoundError, PolarRefusedError
@@ -63,6 +64,12 @@ async def reconcile(settings: Settings, days: int) -> ReconciliationRun:
     _check_on(settings)
     async with connected(settings) as engine:
         return await reconciliation.run(engine, settings, days=days)
+
+
+async def leftovers(settings: Settings) -> Sequence[PolarLeftover]:
+    """What no reconciliation could read or take over so far, oldest first."""
+    async with connected(settings) as engine, sessions(engine)() as session:
+        return await left.listed(session)
 
 
 async def parked(settings: Settings) -> Sequence[PolarOrder]:

@@ -15,6 +15,7 @@ PURCHASE_STATUSES = ("pending", "paid", "partially_refunded", "refunded", "expir
 ORDER_STATES = ("pending", "granted", "nothing", "parked")
 OUTCOMES = ("handled", "ignored", "parked", "failed")
 REFUND_REQUEST_STATUSES = ("pending", "done", "refused")
+LEFTOVERS = ("order", "refund", "dispute", "subscription")
 
 
 def _time(*, now: bool = False) -> Mapped[datetime]:
@@ -210,7 +211,7 @@ class RefundRequest(Base):
 
 
 class ReconciliationRun(Base):
-    """One comparison of Polar's books with ours. The start of the last one without failures is the watermark."""
+    """One comparison of Polar's books with ours."""
 
     __tablename__ = "reconciliation_run"
 
@@ -218,14 +219,45 @@ class ReconciliationRun(Base):
     started_at: Mapped[datetime] = _time(now=True)
     finished_at: Mapped[datetime | None] = _maybe()
     since: Mapped[datetime] = _time()
-    """How far back it looked."""
+    """How far back it looked for orders."""
     orders: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     refunds: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     disputes: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    subscriptions: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     repaired: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """Orders whose credits changed."""
+    """Orders whose credits changed, and subscriptions of which we had not heard the newest."""
     ended: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     """Purchases nobody paid."""
     failed: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Single ones that could not be read or taken over."""
     error: Mapped[str | None]
-    """Why it was broken off."""
+    """Which parts were not done, and why."""
+
+
+class ReconciliationPart(Base):
+    """How far a part of the reconciliation has come, over all runs."""
+
+    __tablename__ = "reconciliation_part"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    done_at: Mapped[datetime | None] = _maybe()
+    """When the last run began in which it was done: its watermark, which the next one looks back to."""
+    tried_at: Mapped[datetime] = _time()
+    """When the last run began in which it had its turn."""
+    error: Mapped[str | None]
+    """Why it was not done then."""
+
+
+class PolarLeftover(Base):
+    """Something at Polar that could not be read or taken over: every run asks for it again, until it can."""
+
+    __tablename__ = "polar_leftover"
+    __table_args__ = (CheckConstraint(one_of("kind", LEFTOVERS), name="kind"),)
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    """Polar's."""
+    reason: Mapped[str]
+    attempts: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    first_at: Mapped[datetime] = _time(now=True)
+    last_at: Mapped[datetime] = _time(now=True)

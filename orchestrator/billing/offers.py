@@ -24,10 +24,6 @@ class Offer(BaseModel):
     valid_days: int | None = Field(default=None, ge=1)
     """How long its credits are good for; None: for ever."""
 
-    def expires_at(self, paid_at: datetime) -> datetime | None:
-        """When credits paid for at that time end."""
-        return None if self.valid_days is None else paid_at + timedelta(days=self.valid_days)
-
 
 class Package(Offer):
     """Credits bought once."""
@@ -42,6 +38,15 @@ PACKAGES: tuple[Package, ...] = (
     Package(id="pro_credits", name="Pro", credits=250, price_cents=1999),
     Package(id="premium_credits", name="Premium", credits=500, price_cents=3499),
 )
+
+
+def end_of_credits(valid_days: int | None, *, paid_at: datetime, granted_at: datetime) -> datetime | None:
+    """When credits end that are good for so many days; None: never.
+
+    Their days begin when they can be spent: with their grant, and not before the payment. So credits that come late, by
+    a repair, an event handled again or a human's decision, are good for as long as was bought.
+    """
+    return None if valid_days is None else max(paid_at, granted_at) + timedelta(days=valid_days)
 
 
 def by_product(offers: Iterable[Offer], product_id: UUID | None) -> Offer | None:

@@ -7,7 +7,7 @@ Locks are taken in one order everywhere: the order, its purchase, the account of
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from orchestrator.accounts.models import User
 from orchestrator.billing import rules, wire
 from orchestrator.billing.copies import keep_newest
 from orchestrator.billing.models import PolarDispute, PolarOrder, PolarRefund, Purchase, RefundRequest
-from orchestrator.billing.offers import Offer, Plan, by_product
+from orchestrator.billing.offers import Offer, Plan, by_product, end_of_credits
 from orchestrator.credits import ledger
 from orchestrator.errors import NotFoundError, OctaviaError
 
@@ -221,6 +221,7 @@ async def _grant(
     session: AsyncSession, row: PolarOrder, user_id: UUID, credits: int, valid_days: int | None, note: str | None = None
 ) -> int:
     paid_at = row.paid_at or row.changed_at
+    expires_at = end_of_credits(valid_days, paid_at=paid_at, granted_at=datetime.now(UTC))
     await ledger.grant(
         session,
         user_id,
@@ -228,7 +229,7 @@ async def _grant(
         key=_key(row),
         reference=_key(row),
         kind="purchase",
-        expires_at=None if valid_days is None else paid_at + timedelta(days=valid_days),
+        expires_at=expires_at,
         note=note,
     )
     row.state, row.user_id, row.granted = "granted", user_id, credits

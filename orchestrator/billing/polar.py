@@ -1,6 +1,6 @@
 """Polar's API, as far as we use it: checkouts, orders, refunds, disputes, subscriptions, the customer portal."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +11,7 @@ from uuid import UUID
 
 from orchestrator.billing import wire
 from orchestrator.billing.polar_errors import (
+    PolarAnswerError,
     PolarError,
     PolarNoCustomerError,
     PolarNotConfiguredError,
@@ -19,6 +20,7 @@ from orchestrator.billing.polar_errors import (
     PolarUnavailableError,
 )
 from orchestrator.billing.polar_http import PATIENCE_S, PAUSE_S, Call, PolarHttp, parsed
+from orchestrator.billing.rules import as_id
 from orchestrator.settings import PolarServer, Settings
 
 SERVERS: Mapping[PolarServer, str] = {
@@ -47,6 +49,18 @@ class NewCheckout:
     client_ip: str | None
     success_url: str
     return_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An item of a list that could not be read; its id and that of its order, where at least those could."""
+
+    id: UUID | None
+    order_id: UUID | None
+    reason: str
+
+
+Leave = Callable[[Unreadable], None]
 
 
 class Polar:
@@ -119,7 +133,13 @@ class Polar:
         """
         for external_id in (user_id, None):
             looked_at = 0
-            checkouts = self._list("list checkouts", "/v1/checkouts/", wire.Checkout, external_customer_id=external_id)
+            checkouts = self._list(
+                "list checkouts",
+                "/v1/checkouts/",
+                wire.Checkout,
+                leave=lambda _: None,
+                external_customer_id=external_id,
+            )
             async for checkout in checkouts:
                 if str(checkout.metadata.get("purchase_id")) == str(purchase_id):
                     return checkout
@@ -134,17 +154,40 @@ class Polar:
     async def order(self, order_id: UUID) -> wire.Order:
         return await self._http.read(Call("show the order", "GET", f"/v1/orders/{order_id}"), wire.Order)
 
-    def orders(self, *, checkout_id: UUID | None = None, since: datetime | None = None) -> AsyncIterator[wire.Order]:
-        """Newest first; those created before `since` are left out."""
-        return self._list("list orders", "/v1/orders/", wire.Order, since=since, checkout_id=checkout_id)
+    def orders(
+        self, *, checkout_id: UUID | None = None, since: datetime | None = None, leave: Leave | None = None
+    ) -> AsyncIterator[wire.Order]:
+        """Newest first; those created before `since` are left out.
 
-    def refunds(self, *, order_id: UUID | None = None, since: datetime | None = None) -> AsyncIterator[wire.Refund]:
-        """Newest first; those created before `since` are left out."""
-        return self._list("list refunds", "/v1/refunds/", wire.Refund, since=since, order_id=order_id)
+        One that cannot be read is given to `leave`; without that it raises PolarAnswerError.
+        """
+        return self._list("list orders", "/v1/orders/", wire.Order, since=since, leave=leave, checkout_id=checkout_id)
 
-    def disputes(self, *, since: datetime | None = None) -> AsyncIterator[wire.Dispute]:
-        """Newest first; those opened before `since` are left out."""
-        return self._list("list disputes", "/v1/disputes/", wire.Dispute, since=since)
+    def refunds(
+        self, *, order_id: UUID | None = None, since: datetime | None = None, leave: Leave | None = None
+    ) -> AsyncIterator[wire.Refund]:
+        """As `orders`."""
+        return self._list("list refunds", "/v1/refunds/", wire.Refund, since=since, leave=leave, order_id=order_id)
+
+    def disputes(self, *, since: datetime | None = None, leave: Leave | None = None) -> AsyncIterator[wire.Dispute]:
+        """As `orders`, by when they were opened."""
+        return self._list("list disputes", "/v1/disputes/", wire.Dispute, since=since, leave=leave)
+
+    def subscriptions(
+        self, *, since: datetime | None = None, leave: Leave | None = None
+    ) -> AsyncIterator[wire.Subscription]:
+        """As `orders`, by when they were started; Polar sorts them by nothing else. What never was started is there."""
+        path = "/v1/subscriptions/"
+        return self._list("list subscriptions", path, wire.Subscription, by="started_at", since=since, leave=leave)
+
+    async def one_refund(self, refund_id: UUID) -> wire.Refund:
+        """Raises PolarNotFoundError. Polar shows no refund but in lists."""
+        async for refund in self._list("show the refund", "/v1/refunds/", wire.Refund, id=refund_id):
+            return refund
+        raise PolarNotFoundError("show the refund")
+
+    async def dispute(self, dispute_id: UUID) -> wire.Dispute:
+        return await self._http.read(Call("show the dispute", "GET", f"/v1/disputes/{dispute_id}"), wire.Dispute)
 
     async def refund(
         self, order_id: UUID, amount: int, *, reason: RefundReason, comment: str | None, request_id: UUID
@@ -249,21 +292,36 @@ class Polar:
         await self._http.read(call, wire.Listing)
 
     async def _list(
-        self, what: str, path: str, model: type[Item], *, since: datetime | None = None, **filters: object
+        self,
+        what: str,
+        path: str,
+        model: type[Item],
+        *,
+        by: str = "created_at",
+        since: datetime | None = None,
+        leave: Leave | None = None,
+        **filters: object,
     ) -> AsyncIterator[Item]:
         """Page by page, newest first. What is made meanwhile moves the pages: nothing is given twice for it.
 
-        Raises PolarAnswerError at the first that cannot be read.
+        Raises PolarAnswerError at the first that cannot be read, unless there is `leave` to give it to.
         """
         seen: set[UUID] = set()
         chosen = {name: str(value) for name, value in filters.items() if value is not None}
         page, pages = 1, 1
         while page <= pages:
-            call = Call(what, "GET", path, {**chosen, "sorting": "-created_at", "page": page, "limit": PAGE})
+            call = Call(what, "GET", path, {**chosen, "sorting": f"-{by}", "page": page, "limit": PAGE})
             listing = await self._http.read(call, wire.Listing)
             for content in listing.items:
-                item = parsed(call, model, content)
-                if since is not None and item.created_at < since:
+                try:
+                    item = parsed(call, model, content)
+                except PolarAnswerError as error:
+                    if leave is None:
+                        raise
+                    leave(Unreadable(as_id(content.get("id")), as_id(content.get("order_id")), error.message))
+                    continue
+                time: datetime | None = getattr(item, by)
+                if since is not None and time is not None and time < since:
                     return
                 if item.id not in seen:
                     seen.add(item.id)

@@ -1,7 +1,8 @@
 """One request to Polar: its headers, how long it may take, when it is repeated, and what its refusals mean.
 
 A GET is repeated when there is no answer or one of 5xx. Anything else is repeated only where it was surely not carried
-out: no connection, or 429. No wait goes beyond `patience_s` in sum.
+out: no connection, or 429. Without an answer there are four attempts; 429 is waited out as often as it comes. No wait
+goes beyond `patience_s` in sum.
 """
 
 import asyncio
@@ -114,7 +115,8 @@ class PolarHttp:
         if self._token is None:
             raise PolarNotConfiguredError
         deadline = asyncio.get_running_loop().time() + self._patience_s
-        for attempt in range(ATTEMPTS):
+        attempt = unanswered = 0
+        while True:
             pause = random.uniform(0.5, 1) * self._pause_s * 2**attempt  # noqa: S311  (so that many do not come at once)
             try:
                 response = await self._once(call)
@@ -128,11 +130,12 @@ class PolarHttp:
                 if error.uncertain and not call.repeatable:
                     raise
                 failure = error
-            if attempt == ATTEMPTS - 1 or asyncio.get_running_loop().time() + pause > deadline:
+                unanswered += 1
+            if unanswered == ATTEMPTS or asyncio.get_running_loop().time() + pause > deadline:
                 raise failure
             log.info("asking Polar again", what=call.what, code=failure.code, seconds=round(pause, 1))
             await asyncio.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+            attempt += 1
 
     async def _once(self, call: Call) -> httpx.Response:
         try:

@@ -19,7 +19,7 @@ from uuid_utils.compat import uuid7
 from orchestrator.accounts.models import User
 from orchestrator.accounts.tokens import InvalidTokenError
 from orchestrator.billing import checkouts, rules, subscriptions, wire
-from orchestrator.billing.lookup import look_up
+from orchestrator.billing.lookup import checkout_of, look_up
 from orchestrator.billing.models import PolarOrder, PolarSubscription, Purchase
 from orchestrator.billing.offers import Offer, Plan
 from orchestrator.billing.polar import NewCheckout, Polar
@@ -108,6 +108,8 @@ async def buy(context: AppContext, user: User, offer_id: str, key: str | None, c
     if purchase.status != "pending":
         return Bought(purchase, new, None)
     checkout = await _checkout(context, polar, user, purchase, new, client_ip)
+    if checkout is None:
+        return Bought(purchase, new, None)
     async with context.sessions.begin() as session:
         purchase = await checkouts.locked(session, purchase.id)
         checkouts.remember(purchase, checkout)
@@ -155,11 +157,12 @@ async def _by_key(session: AsyncSession, user_id: UUID, offer: Offer, key: str |
 
 async def _checkout(
     context: AppContext, polar: Polar, user: User, purchase: Purchase, new: bool, client_ip: str | None
-) -> wire.Checkout:
-    if purchase.checkout_id is not None:
-        return await polar.checkout(purchase.checkout_id)
-    if not new and (lost := await polar.find_checkout(user.id, purchase.id)) is not None:
-        return lost
+) -> wire.Checkout | None:
+    """The checkout of a purchase, made where none was; None: it was, and Polar does not know it any more."""
+    if not new:
+        known = await checkout_of(polar, purchase)
+        if known is not None or purchase.checkout_id is not None:
+            return known
     page = f"{context.settings.web_url.rstrip('/')}/dashboard/billing"
     return await polar.create_checkout(
         NewCheckout(

@@ -31,6 +31,12 @@ async def take(session: AsyncSession, subscription: wire.Subscription, *, at: da
     return found
 
 
+async def is_news(session: AsyncSession, subscription: wire.Subscription) -> bool:
+    """Whether we have no copy of a subscription, or an older one."""
+    ours = await session.scalar(sa.select(PolarSubscription.changed_at).where(PolarSubscription.id == subscription.id))
+    return ours is None or ours < subscription.changed_at
+
+
 async def end_others(session: AsyncSession, customer_id: UUID, active: Iterable[UUID], *, at: datetime) -> int:
     """Of a customer's subscriptions only these were active at that time: end the others. Returns how many."""
     table = PolarSubscription

@@ -48,6 +48,7 @@ class Subscription(Wire):
     product_id: UUID
     customer_id: UUID
     checkout_id: UUID | None = None
+    started_at: Time | None = None
     current_period_start: Time | None = None
     current_period_end: Time | None = None
     cancel_at_period_end: bool = False

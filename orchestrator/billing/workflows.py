@@ -13,6 +13,7 @@ from dbos._dbos import ScheduleInput
 
 from orchestrator.billing import events, reconciliation
 from orchestrator.billing.events import BodyGoneError, UnreadableEventError
+from orchestrator.billing.look_back import LONG_DAYS, QUICK_DAYS
 from orchestrator.errors import NotFoundError
 from orchestrator.jobs import durable
 from orchestrator.jobs.context import current
@@ -73,8 +74,8 @@ async def reconcile(_: datetime, days: int) -> None:
 def schedules(settings: Settings) -> list[ScheduleInput]:
     """The quick look back, and the long one at night."""
     return [
-        _schedule("reconcile", f"*/{settings.reconcile_minutes} * * * *", reconciliation.QUICK_DAYS),
-        _schedule("reconcile-long", "17 3 * * *", reconciliation.LONG_DAYS),
+        _schedule("reconcile", f"*/{settings.reconcile_minutes} * * * *", QUICK_DAYS),
+        _schedule("reconcile-long", "17 3 * * *", LONG_DAYS),
     ]
 
 

@@ -644,6 +644,9 @@ async def test_lists_are_filtered_and_paged_newest_first(polar_standin: PolarSta
     assert filtered == []
     times = [time_of(each["created_at"]) for page in pages for each in page["items"]]
     assert times == sorted(times, reverse=True)
+    assert (await api.get("/v1/subscriptions/?sorting=-started_at")).status_code == 200
+    refused = await api.get("/v1/subscriptions/?sorting=-created_at")
+    assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["query", "sorting"])
 
 
 async def test_a_process_of_its_own_is_told_by_http_what_to_do(tmp_path: Path, sink: Sink) -> None:

@@ -1,7 +1,7 @@
 """An application that sells, purchases that wait for their payment, and the worker's part of events done at once."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,11 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from orchestrator.accounts.models import User
 from orchestrator.billing import events
 from orchestrator.billing.models import PolarEvent, PolarOrder, Purchase
-from orchestrator.billing.offers import Package, Plan
+from orchestrator.billing.offers import Offer, Package, Plan
 from orchestrator.credits import ledger
+from orchestrator.credits.audit import disagreements
 from orchestrator.settings import Settings
 from tests.fixtures_control_plane import MakeClient, QueueStandIn
 from tests.orchestrator.billing import payloads
+from tests.standins.polar import PolarStandIn
 
 Sessions = async_sessionmaker[AsyncSession]
 Buy = Callable[..., Awaitable[Purchase]]
@@ -90,6 +92,16 @@ class Books:
         async with self.make() as session:
             return (await ledger.balance(session, user_id)).available
 
+    async def checkout_of(self, purchase: dict[str, Any]) -> str:
+        """The checkout in which a purchase, as the API shows it, is paid."""
+        async with self.make() as session:
+            return str((await session.get_one(Purchase, UUID(purchase["id"]))).checkout_id)
+
+    async def agree(self) -> None:
+        """The ledger adds up."""
+        async with self.make() as session:
+            assert [found async for found in disagreements(session)] == []
+
     async def counted(self, table: type[Any]) -> int:
         async with self.make() as session:
             return int(await session.scalar(sa.select(sa.func.count()).select_from(table)) or 0)
@@ -111,6 +123,30 @@ def buy(make_session: Sessions, user: User) -> Buy:
         return purchase
 
     return buy
+
+
+@pytest.fixture
+async def polar() -> AsyncIterator[PolarStandIn]:
+    """A Polar that sells our offers and tells nobody."""
+    async with PolarStandIn(time_scale=0.001, token="polar_oat_test") as standin:
+        for offer in (payloads.STARTER, payloads.PASSING, payloads.SMALL_PLAN, payloads.LARGE_PLAN):
+            interval = "month" if isinstance(offer, Plan) else None
+            standin.add_product(offer.name, offer.price_cents, id_=str(offer.product_id), interval=interval)
+        yield standin
+
+
+def asking(settings: Settings, polar: PolarStandIn) -> Settings:
+    """The settings of who asks this Polar and believes its deliveries."""
+    own = {"polar_url": polar.url, "polar_access_token": SecretStr(polar.token), "polar_timeout_s": 5}
+    return settings.model_copy(update={**own, "polar_webhook_secrets": [SecretStr(polar.secret)]})
+
+
+async def bought(client: httpx.AsyncClient, offer: Offer = payloads.STARTER, key: str | None = None) -> dict[str, Any]:
+    """A purchase by the API, as it answers."""
+    headers = {"Idempotency-Key": key} if key else {}
+    answer = await client.post("/v1/billing/purchases", json={"offer": offer.id}, headers=headers)
+    assert answer.status_code in (200, 201), answer.text
+    return dict(answer.json())
 
 
 def environment(settings: Settings) -> dict[str, str]:

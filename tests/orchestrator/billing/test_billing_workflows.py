@@ -14,7 +14,8 @@ from dbos import DBOSClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.accounts.models import User
-from orchestrator.billing import inbox, reconciliation, wire, workflows
+from orchestrator.billing import inbox, wire, workflows
+from orchestrator.billing.look_back import LONG_DAYS, QUICK_DAYS
 from orchestrator.billing.models import PolarEvent, PolarOrder, Purchase
 from orchestrator.credits.models import CreditEntry
 from orchestrator.database import make_sync_engine
@@ -171,5 +172,5 @@ def test_the_workflows_are_registered_under_the_names_they_are_enqueued_with() -
 def test_the_quick_look_comes_as_often_as_is_set_and_the_long_one_daily(app_settings: Settings) -> None:
     often = app_settings.model_copy(update={"reconcile_minutes": 7})
     quick, long = workflows.schedules(often)
-    assert (quick["schedule"], quick["context"]) == ("*/7 * * * *", reconciliation.QUICK_DAYS)
-    assert (long["schedule"].split()[2:], long["context"]) == (["*", "*", "*"], reconciliation.LONG_DAYS)
+    assert (quick["schedule"], quick["context"]) == ("*/7 * * * *", QUICK_DAYS)
+    assert (long["schedule"].split()[2:], long["context"]) == (["*", "*", "*"], LONG_DAYS)

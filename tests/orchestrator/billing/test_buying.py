@@ -1,44 +1,24 @@
 """Buying at a Polar that answers, tells, forgets to tell, and fails; and reconciliation, which needs no telling."""
 
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
-import sqlalchemy as sa
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.accounts.models import User
 from orchestrator.billing import reconciliation
 from orchestrator.billing.models import PolarSubscription, Purchase
-from orchestrator.billing.offers import Offer
-from orchestrator.credits.audit import disagreements
 from orchestrator.settings import Settings
 from tests.fixtures_control_plane import MakeClient, MakeUser
-from tests.orchestrator.billing.conftest import Books
+from tests.orchestrator.billing.conftest import Books, asking, bought
 from tests.orchestrator.billing.payloads import LARGE_PLAN, SMALL_PLAN, STARTER, UNCONFIGURED
 from tests.standins.polar import Fault, PolarStandIn
 
 pytestmark = pytest.mark.anyio
 
 CREATE = "/v1/checkouts/"
-
-
-def sell(polar: PolarStandIn, offer: Offer, interval: str | None = None) -> None:
-    polar.add_product(offer.name, offer.price_cents, id_=str(offer.product_id), interval=interval)
-
-
-@pytest.fixture
-async def polar() -> AsyncIterator[PolarStandIn]:
-    """A Polar that sells our offers and tells nobody."""
-    async with PolarStandIn(time_scale=0.001) as standin:
-        sell(standin, STARTER)
-        sell(standin, SMALL_PLAN, "month")
-        sell(standin, LARGE_PLAN, "month")
-        yield standin
 
 
 @pytest.fixture(autouse=True)
@@ -52,25 +32,7 @@ def no_check(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def app_settings(app_settings: Settings, polar: PolarStandIn) -> Settings:
-    own = {"polar_url": polar.url, "polar_access_token": SecretStr(polar.token), "polar_timeout_s": 5}
-    return app_settings.model_copy(update={**own, "polar_webhook_secrets": [SecretStr(polar.secret)]})
-
-
-async def bought(client: httpx.AsyncClient, offer: Offer = STARTER, key: str | None = None) -> dict[str, Any]:
-    headers = {"Idempotency-Key": key} if key else {}
-    answer = await client.post("/v1/billing/purchases", json={"offer": offer.id}, headers=headers)
-    assert answer.status_code in (200, 201), answer.text
-    return dict(answer.json())
-
-
-async def checkout_of(books: Books, purchase: dict[str, Any]) -> str:
-    async with books.make() as session:
-        return str(await session.scalar(sa.select(Purchase.checkout_id).where(Purchase.id == UUID(purchase["id"]))))
-
-
-async def clean(books: Books) -> None:
-    async with books.make() as session:
-        assert [found async for found in disagreements(session)] == []
+    return asking(app_settings, polar)
 
 
 async def test_a_click_on_polars_page_brings_the_credits_by_its_webhook(
@@ -83,7 +45,7 @@ async def test_a_click_on_polars_page_brings_the_credits_by_its_webhook(
     async with httpx.AsyncClient() as browser:
         page = await browser.get(purchase["checkout_url"])
         assert "9.99" in page.text
-    order = polar.pay(await checkout_of(books, purchase))
+    order = polar.pay(await books.checkout_of(purchase))
     await polar.settled()
     await books.work()
     assert await books.available(user.id) == STARTER.credits
@@ -91,14 +53,14 @@ async def test_a_click_on_polars_page_brings_the_credits_by_its_webhook(
     assert seen["status"] == "paid"
     assert order["metadata"] == {"purchase_id": purchase["id"], "user_id": str(user.id)}
     assert all(attempt.status == 202 for attempt in polar.attempts)
-    await clean(books)
+    await books.agree()
 
 
 async def test_who_comes_back_before_the_webhook_has_the_credits_at_once_and_once(
     live: httpx.AsyncClient, server: str, polar: PolarStandIn, books: Books, user: User
 ) -> None:
     purchase = await bought(live)
-    polar.pay(await checkout_of(books, purchase))
+    polar.pay(await books.checkout_of(purchase))
     path = f"/v1/billing/purchases/{purchase['id']}"
     assert (await live.get(path)).json()["status"] == "pending"
     assert (await live.post(f"{path}/refresh")).json()["status"] == "paid"
@@ -131,7 +93,7 @@ async def test_a_checkout_whose_creation_was_never_answered_is_found_again(
     assert purchase["checkout_url"]
     assert len(polar.market.tables["checkouts"].values()) == 1
     assert await books.counted(Purchase) == 1
-    polar.pay(await checkout_of(books, purchase))
+    polar.pay(await books.checkout_of(purchase))
     await client.post(f"/v1/billing/purchases/{purchase['id']}/refresh")
     assert await books.available(user.id) == STARTER.credits
 
@@ -181,7 +143,7 @@ async def test_portal_and_invoice_are_there_once_something_is_bought(
     purchase = await bought(client)
     path = f"/v1/billing/purchases/{purchase['id']}"
     assert (await client.get(f"{path}/invoice")).status_code == 409
-    polar.pay(await checkout_of(books, purchase))
+    polar.pay(await books.checkout_of(purchase))
     await client.post(f"{path}/refresh")
     assert (await client.post("/v1/billing/portal")).json()["url"].startswith(polar.url)
 
@@ -195,7 +157,7 @@ async def test_a_subscription_is_cancelled_resumed_and_changed(
     user: User,
 ) -> None:
     purchase = await bought(client, SMALL_PLAN)
-    polar.pay(await checkout_of(books, purchase))
+    polar.pay(await books.checkout_of(purchase))
     await client.post(f"/v1/billing/purchases/{purchase['id']}/refresh")
     assert await books.available(user.id) == SMALL_PLAN.credits
     (subscription,) = polar.market.tables["subscriptions"].values()
@@ -226,7 +188,7 @@ async def test_reconciliation_alone_repairs_what_no_webhook_brought(
     orders = []
     for user in users:
         purchase = await bought(await make_client(user))
-        orders.append(polar.pay(await checkout_of(books, purchase)))
+        orders.append(polar.pay(await books.checkout_of(purchase)))
     first = await reconciliation.run(engine, app_settings, days=2)
     assert (first.error, first.failed, first.orders) == (None, 0, 5)
     assert [await books.available(user.id) for user in users] == [STARTER.credits] * 5
@@ -244,7 +206,7 @@ async def test_reconciliation_alone_repairs_what_no_webhook_brought(
     assert await books.available(users[2].id) == STARTER.credits
     again = await reconciliation.run(engine, app_settings, days=2)
     assert (again.repaired, again.failed) == (0, 0)
-    await clean(books)
+    await books.agree()
 
 
 async def test_a_reconciliation_that_cannot_ask_says_why_and_the_next_looks_back_as_far(
@@ -256,7 +218,7 @@ async def test_a_reconciliation_that_cannot_ask_says_why_and_the_next_looks_back
     user: User,
 ) -> None:
     purchase = await bought(client)
-    polar.pay(await checkout_of(books, purchase))
+    polar.pay(await books.checkout_of(purchase))
     polar.faults.add(Fault("GET", "/v1/orders/", status=401))
     broken = await reconciliation.run(engine, app_settings, days=2)
     assert broken.error

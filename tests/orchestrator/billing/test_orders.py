@@ -1,7 +1,7 @@
 """What orders, refunds and disputes do to the credits of a buyer, in whatever order we hear of them."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -74,13 +74,18 @@ async def test_the_credits_are_those_of_the_moment_of_buying(books: Books, buy: 
     assert await books.available(user.id) == 77
 
 
-async def test_credits_of_an_offer_with_a_term_end_so_long_after_the_payment(
-    books: Books, buy: Buy, user: User
+@pytest.mark.parametrize("days", [0, 40])
+async def test_credits_of_an_offer_with_a_term_end_so_long_after_they_come(
+    books: Books, buy: Buy, user: User, days: int
 ) -> None:
-    await books.hear("order.paid", order(await buy(PASSING)))
+    """However late its event is handled."""
+    began = datetime.now(UTC)
+    await books.hear("order.paid", order(await buy(PASSING), created_at=at(-days * 1440).isoformat()))
     async with books.make() as session:
         (lot,) = await session.scalars(sa.select(CreditLot).where(CreditLot.user_id == user.id))
-    assert lot.expires_at == at(0) + timedelta(days=30)
+    assert lot.expires_at is not None
+    assert began <= lot.expires_at - timedelta(days=30) <= datetime.now(UTC)
+    assert await books.available(user.id) == 40
 
 
 async def test_someone_elses_purchase_in_the_metadata_grants_nobody_anything(

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import SecretStr
 
-from orchestrator.billing.polar import NewCheckout, Polar, is_public
+from orchestrator.billing.polar import NewCheckout, Polar, Unreadable, is_public
 from orchestrator.billing.polar_errors import (
     PolarAnswerError,
     PolarError,
@@ -248,6 +248,12 @@ async def test_too_many_requests_are_waited_out(
     assert len(polar_standin.market.tables["checkouts"]) == (1 if request_ == CREATION else 0)
 
 
+async def test_a_limit_is_waited_out_as_often_as_it_comes(polar_client: Polar, polar_standin: PolarStandIn) -> None:
+    polar_standin.faults.add(Fault(*ORDERS, status=429, retry_after="0", times=7))
+    assert [order async for order in polar_client.orders()] == []
+    assert asked(polar_standin, *ORDERS) == 8
+
+
 @pytest.mark.parametrize("retry_after", ["3600", "Wed, 01 Jan 2200 00:00:00 GMT"])
 async def test_a_wait_beyond_patience_is_told_instead(
     polar_client: Polar, polar_standin: PolarStandIn, retry_after: str
@@ -391,6 +397,58 @@ async def test_a_redirection_is_not_followed(polar_client: Polar, polar_standin:
     polar_standin.faults.add(Fault(*ORDERS, status=307))
     with pytest.raises(PolarAnswerError, match="another address"):
         [_ async for _ in polar_client.orders()]
+
+
+async def test_what_cannot_be_read_in_a_list_is_left_to_who_asks_for_that(
+    polar_client: Polar, polar_standin: PolarStandIn
+) -> None:
+    made = [(await bought(polar_client, polar_standin))[1] for _ in range(3)]
+    polar_standin.market.get("orders", str(made[1])).pop("net_amount")
+    left: list[Unreadable] = []
+    assert [order.id async for order in polar_client.orders(leave=left.append)] == [made[2], made[0]]
+    assert [(each.id, each.order_id) for each in left] == [(made[1], None)]
+    assert "net_amount" in left[0].reason
+    with pytest.raises(PolarAnswerError, match="net_amount"):
+        [_ async for _ in polar_client.orders()]
+
+
+async def test_a_checkout_is_found_beside_one_that_cannot_be_read(
+    polar_client: Polar, polar_standin: PolarStandIn
+) -> None:
+    new = a_checkout()
+    made = await polar_client.create_checkout(new)
+    other = await polar_client.create_checkout(a_checkout())
+    polar_standin.market.get("checkouts", str(other.id)).pop("expires_at")
+    found = await polar_client.find_checkout(new.user_id, new.purchase_id)
+    assert found is not None
+    assert found.id == made.id
+
+
+async def test_subscriptions_are_listed_by_when_they_were_started(
+    polar_client: Polar, polar_standin: PolarStandIn
+) -> None:
+    ids = []
+    for _ in range(3):
+        _, order_id = await bought(polar_client, polar_standin, PLAN)
+        ids.append((await polar_client.order(order_id)).subscription_id)
+    day = timedelta(days=1)
+    now = datetime.now(UTC)
+    for number, id_ in enumerate(ids):
+        started = None if number == 2 else (now - (2 - number) * day).isoformat()
+        polar_standin.market.get("subscriptions", str(id_))["started_at"] = started
+    assert [each.id async for each in polar_client.subscriptions()] == ids[::-1]
+    assert [each.id async for each in polar_client.subscriptions(since=now - 1.5 * day)] == ids[:0:-1]
+
+
+async def test_a_refund_and_a_dispute_are_shown_by_their_ids(polar_client: Polar, polar_standin: PolarStandIn) -> None:
+    _, order_id = await bought(polar_client, polar_standin)
+    refunds = [polar_standin.refund(str(order_id), amount) for amount in (100, 200)]
+    assert (await polar_client.one_refund(UUID(refunds[0]["id"]))).amount == 100
+    dispute = polar_standin.dispute(str(order_id), "lost", 400)
+    assert (await polar_client.dispute(UUID(dispute["id"]))).amount == 400
+    for ask in (polar_client.one_refund, polar_client.dispute):
+        with pytest.raises(PolarNotFoundError):
+            await ask(uuid4())
 
 
 async def test_unknown_keys_and_values_are_taken(polar_client: Polar, polar_standin: PolarStandIn) -> None:

@@ -1,15 +1,12 @@
 """Deliveries in any order and number while PostgreSQL, the API and the worker go down and come back."""
 
 import asyncio
-import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from orchestrator.credits.models import CreditEntry
 from orchestrator.database import EmbeddedPostgres, make_engine, patiently, sessions
 from orchestrator.local.ports import free_port
 from orchestrator.settings import Settings
+from tests.fixtures_api_process import api_process
 from tests.fixtures_control_plane import PASSWORD
 from tests.fixtures_worker import worker_process
 from tests.orchestrator.billing.conftest import environment
@@ -84,25 +82,6 @@ class Household:
         for part in list(self.parts):
             self.kill(part)
         self.database.stop()
-
-
-@contextmanager
-def api_process(settings: Settings, folder: Path, name: str, **variables: str) -> Iterator[None]:
-    """An API process of its own; killed at the end."""
-    known = {key: value for key, value in os.environ.items() if not key.startswith("OCTAVIA_")}
-    own = {"OCTAVIA_DATA_DIR": str(folder), "OCTAVIA_DATABASE_URL": str(settings.database_url)}
-    with (folder / f"{name}.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.app"],
-            env=known | own | variables,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture

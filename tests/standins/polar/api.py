@@ -37,6 +37,10 @@ COLLECTIONS: Mapping[str, str] = {
     "refunds": "refunds",
     "disputes": "disputes",
 }
+SORTED_BY: Mapping[str, str] = dict.fromkeys(COLLECTIONS, "created_at") | {"subscriptions": "started_at"}
+"""The time that a list is sorted by, newest first unless told otherwise. Polar's server knows other criteria, too."""
+ONLY_LISTED = frozenset({"refunds"})
+"""Of these none can be asked for by its id but with a filter."""
 FILTERS = frozenset({"id", "customer_id", "checkout_id", "subscription_id", "product_id", "order_id", "status"})
 Answer = tuple[int, Json | None]
 Model = TypeVar("Model", bound=BaseModel)
@@ -77,7 +81,8 @@ class Api:
         for name in COLLECTIONS:
             scopes = (f"{name}:read", f"{name}:write")
             made.append(self._route("GET", f"/v1/{name}/", self._lister(name), *scopes))
-            made.append(self._route("GET", f"/v1/{name}/{{id}}", self._getter(name), *scopes))
+            if name not in ONLY_LISTED:
+                made.append(self._route("GET", f"/v1/{name}/{{id}}", self._getter(name), *scopes))
         return made
 
     def _route(self, method: str, path: str, work: Callable[[Asked], Answer], *scopes: str) -> Route:
@@ -157,7 +162,7 @@ class Api:
     def _lister(self, name: str) -> Callable[[Asked], Answer]:
         def listed(asked: Asked) -> Answer:
             things = [each for each in self._market.tables[name].values() if self._chosen(name, each, asked.query)]
-            if asked.query.get("sorting", ["-created_at"]) == ["-created_at"]:
+            if _newest_first(asked.query, SORTED_BY[name]):
                 things.reverse()
             page, limit = _number(asked.query, "page", 1, None), _number(asked.query, "limit", 10, LARGEST_PAGE)
             shown = [self._shown(name, each) for each in things[(page - 1) * limit : page * limit]]
@@ -215,6 +220,14 @@ def _is_uuid(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _newest_first(query: Mapping[str, list[str]], time: str) -> bool:
+    sorting = query.get("sorting", [f"-{time}"])
+    if sorting not in ([time], [f"-{time}"]):
+        message = "Invalid sorting criterion."
+        raise not_valid([{"type": "enum", "loc": ["sorting"], "msg": message, "input": sorting[0]}], "query")
+    return sorting == [f"-{time}"]
 
 
 def _number(query: Mapping[str, list[str]], name: str, default: int, most: int | None) -> int:

@@ -50,6 +50,8 @@ class Edge:
         async def keep(message: Message) -> None:
             answer.append(message)
 
+        if fault.wait_s:
+            await self._hang(fault.wait_s)
         if fault.carried_out or fault.status is None:
             await self._app(scope, receive, keep)
         if fault.hang_s:

@@ -11,7 +11,7 @@ class Fault:
     """What goes wrong with the next `times` requests of that method whose path matches.
 
     `status` is answered with `body`, where given, and `retry_after`. `carried_out`: the request is carried out first.
-    `hang_s`: it is answered so late, or not at all where the client gives up before.
+    `hang_s`: it is answered so late, or not at all where the client gives up before. `wait_s`: it is looked at so late.
     """
 
     method: str = ".*"
@@ -22,6 +22,7 @@ class Fault:
     body: Json | str | None = None
     carried_out: bool = False
     hang_s: float = 0.0
+    wait_s: float = 0.0
 
     def matches(self, method: str, path: str) -> bool:
         return self.times > 0 and bool(re.fullmatch(self.method, method) and re.fullmatch(self.path, path))
