@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from orchestrator.accounts.passwords import warm_up
 from orchestrator.accounts.routes import router as entering
 from orchestrator.accounts.tokens import AccessTokens
 from orchestrator.backends import open_backends
+from orchestrator.billing import inbox
 from orchestrator.billing.check import log_findings
 from orchestrator.billing.polar import Polar
 from orchestrator.billing.routes import router as billing
@@ -29,6 +31,7 @@ from orchestrator.context import AppContext, Backends, Context
 from orchestrator.credits.routes import router as credits
 from orchestrator.cross_origin import cors
 from orchestrator.database import make_engine, sessions
+from orchestrator.group_commit import GroupCommit
 from orchestrator.jobs.events import JobNews
 from orchestrator.jobs.routes import router as jobs
 from orchestrator.local.processes import end_with_parent
@@ -72,6 +75,7 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     app.add_middleware(BodyLimitMiddleware, streaming=frozenset({"/v1/media"}))
     ErrorHandlers({octavia_web.PREFIX: octavia_web.answer_error}).install(app)
     app.add_middleware(CORSMiddleware, **cors(settings))  # outermost, so that a page can read refusals too
+    app.include_router(webhooks)  # first, for routes are tried in turn and these are in a hurry
     for router in (entering, own, billing, voices):
         app.include_router(router, dependencies=[Depends(not_stored)])
     app.include_router(
@@ -79,7 +83,6 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     )
     for router in (media, jobs):
         app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
-    app.include_router(webhooks)
     octavia_web.install(app)
     _add_health(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -114,6 +117,7 @@ async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppC
                 backends=backends,
                 polar=polar,
                 signatures=Signatures(settings.polar_webhook_secrets),
+                deliveries=GroupCommit(partial(inbox.keep_group, sessions(engine), backends.enqueue_polar_event)),
                 probes=asyncio.Semaphore(PROBES_AT_ONCE),
             )
     finally:

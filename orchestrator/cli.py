@@ -266,6 +266,18 @@ def billing_assign(order: Order, email: Email) -> None:
     _run(assign())
 
 
+@billing_app.command("settle")
+def billing_settle(order: Order) -> None:
+    """Note that a parked order needs nothing more: it brings no credits, and is not listed again."""
+    from orchestrator.billing import commands  # noqa: PLC0415
+
+    async def settle() -> None:
+        await commands.settle(get_settings(), order)
+        console.print(f"Order {order} is settled. It brings no credits.", markup=False, soft_wrap=True)
+
+    _run(settle())
+
+
 @billing_app.command("refund")
 def billing_refund(
     order: Order,
@@ -275,9 +287,13 @@ def billing_refund(
     from orchestrator.billing import commands  # noqa: PLC0415
 
     async def refund() -> None:
-        request, applied = await commands.refund(get_settings(), order, amount)
+        refunded = await commands.refund(get_settings(), order, amount)
+        made = refunded.refund
+        earlier = f" by an earlier command ({made.created_at:%F %T} UTC)" if refunded.earlier else ""
+        pending = "; Polar.sh has yet to carry it out" if made.status == "pending" else ""
         console.print(
-            f"Refunded {request.amount} of order {order}; its buyer's credits changed by {applied.change}.",
+            f"Refunded {made.amount} of order {order}{earlier}{pending}. Its buyer's credits changed by"
+            f" {refunded.applied.change}.",
             markup=False,
             soft_wrap=True,
         )

@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 from orchestrator.accounts.tokens import AccessTokens
 from orchestrator.billing.polar import Polar
 from orchestrator.billing.signatures import Signatures
+from orchestrator.billing.wire import Delivery
 from orchestrator.capabilities import Capabilities
+from orchestrator.group_commit import GroupCommit
 from orchestrator.inference import Speech, Utterance
 from orchestrator.jobs.events import JobNews
 from orchestrator.rate_limits.service import RateLimits
@@ -76,6 +78,8 @@ class AppContext:
     polar: Polar | None
     """None where billing is off."""
     signatures: Signatures
+    deliveries: GroupCommit[Delivery, bool]
+    """Keeps what Polar delivers; False: it had been kept before."""
     probes: asyncio.Semaphore
 
 
@@ -84,7 +88,11 @@ def context_of(request: Request) -> AppContext:
     return context
 
 
-Context = Annotated[AppContext, Depends(context_of)]
+async def _context(request: Request) -> AppContext:  # asynchronous, or every request would visit a thread for it
+    return context_of(request)
+
+
+Context = Annotated[AppContext, Depends(_context)]
 
 
 async def _session(context: Context) -> AsyncIterator[AsyncSession]:

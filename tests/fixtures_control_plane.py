@@ -155,6 +155,8 @@ class QueueStandIn:
     spoken: list[Utterance] = field(default_factory=list)
     known: Capabilities | None = KNOWN
     refusal: Exception | None = None
+    refused: set[str] = field(default_factory=set)
+    """Events of Polar's that cannot be enqueued."""
 
     @asynccontextmanager
     async def open(self, _: Settings) -> AsyncIterator[Backends]:
@@ -165,7 +167,7 @@ class QueueStandIn:
             self._speak,
             self.enqueue_mail,
             self._enqueue_account_request,
-            self._enqueue_polar_event,
+            self.enqueue_polar_event,
         )
 
     def _enqueue(self, session: Session, job_id: UUID, user_id: UUID, /) -> None:
@@ -183,9 +185,11 @@ class QueueStandIn:
             raise self.refusal
         self.account_requests.append(request_id)
 
-    def _enqueue_polar_event(self, session: Session, webhook_id: str, /) -> None:
+    def enqueue_polar_event(self, session: Session, webhook_id: str, /) -> None:
         if self.refusal:
             raise self.refusal
+        if webhook_id in self.refused:
+            raise ValueError(webhook_id)
         self.polar_events.append(webhook_id)
 
     async def _cancel(self, job_id: UUID) -> None:

@@ -20,6 +20,7 @@ async def polar_standin() -> AsyncIterator[PolarStandIn]:
     async with PolarStandIn(time_scale=0.0001) as standin:
         standin.add_product("Starter", 999, id_=str(PACK))
         standin.add_product("Plan", 1900, id_=str(PLAN), interval="month")
+        standin.settle_changes_of_plan("next_period")
         yield standin
 
 

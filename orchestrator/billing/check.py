@@ -1,4 +1,4 @@
-"""Whether Polar is set up as our settings say: token, scopes, products and prices. Only reads."""
+"""Whether Polar is set up as our settings say: token, scopes, products, prices, changes of plan. Only reads."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +19,9 @@ READ = ("products", "checkouts", "orders", "subscriptions", "refunds", "disputes
 """Collections that we read; the scope of each is NAME:read."""
 NOT_CHECKED = ("checkouts:write", "subscriptions:write", "refunds:write", "customer_sessions:write")
 """Scopes that nothing harmless tells of: trying them would make or change something."""
+
+PRORATION = "next_period"
+"""The one with which a change of plan moves neither money nor credits before the next period does."""
 
 Level = Literal["error", "warning", "note"]
 
@@ -91,7 +94,7 @@ async def _of_polar(settings: Settings, polar: Polar) -> list[Finding]:
         if offer.product_id is not None
         for finding in _of_offer(offer, known)
     ]
-    return [*await _of_scopes(polar), *offers]
+    return [*await _of_scopes(polar), *offers, *await _of_plan_changes(settings, polar)]
 
 
 async def _of_scopes(polar: Polar) -> list[Finding]:
@@ -107,6 +110,30 @@ async def _of_scopes(polar: Polar) -> list[Finding]:
     said = ", ".join(NOT_CHECKED)
     found.append(Finding("note", f"Not checked, for trying them would change something: the scopes {said}."))
     return found
+
+
+async def _of_plan_changes(settings: Settings, polar: Polar) -> list[Finding]:
+    """With any other proration, a user gets a period's credits, changes to a cheaper plan and has the money back."""
+    if not any(plan.product_id for plan in settings.plans):
+        return []
+    try:
+        organizations = await polar.organizations()
+    except PolarScopeError:
+        return [_missing_scope("organizations")]
+    except PolarError as error:
+        return [Finding("error", error.message)]
+    return [
+        Finding(
+            "error",
+            f"Customers of {each.name} can change their plan in Polar's portal in the middle of a period, which is"
+            f" settled by '{each.proration}': credits stay and their money becomes"
+            f" balance. In the organization's settings at Polar.sh choose the proration 'Next period'"
+            f" (subscription_settings.proration_behavior = {PRORATION}), or forbid changes of plan in the customer"
+            f" portal (customer_portal_settings.subscription.update_plan = false); users change plans here.",
+        )
+        for each in organizations
+        if each.customers_change_plans and each.proration != PRORATION
+    ]
 
 
 def _missing_scope(collection: str) -> Finding:

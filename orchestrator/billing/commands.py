@@ -5,48 +5,17 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
-from uuid_utils.compat import uuid7
 
 from orchestrator.accounts.commands import connected, find
-from orchestrator.billing import events, orders, reconciliation
+from orchestrator.billing import events, orders, reconciliation, refunds
 from orchestrator.billing import leftovers as left
-from orchestrator.billing.lookup import apply_answer
-from orchestrator.billing.models import PolarEvent, PolarLeftover, PolarOrder, ReconciliationRun, RefundRequest
+from orchestrator.billing.models import PolarEvent, PolarLeftover, PolarOrder, ReconciliationRun
 from orchestrator.billing.orders import Applied
 from orchestrator.billing.polar import Polar
-from orchestrator.billing.polar_errors import PolarNotFoundError, PolarRefusedError
+from orchestrator.billing.refunds import Refunded
 from orchestrator.billing.service import BillingOffError
 from orchestrator.database import sessions
-from orchestrator.errors import OctaviaError
 from orchestrator.settings import Settings
-
-
-class NothingToRefundError(OctaviaError):
-    def __init__(self, order_id: UUID) -> None:
-        super().__init__("nothing_to_refund", f"Nothing is left to refund of order {order_id}.", 409)
-
-
-class TooMuchError(OctaviaError):
-    def __init__(self, order_id: UUID, left: int, currency: str) -> None:
-        super().__init__(
-            "refund_too_large",
-            f"Of order {order_id} at most {left} can be refunded (cents of {currency}, without tax).",
-            422,
-        )
-
-
-class RefundOpenError(OctaviaError):
-    """A refund of another amount was asked for, and its answer is not known."""
-
-    def __init__(self, request: RefundRequest) -> None:
-        super().__init__(
-            "refund_open",
-            f"A refund of {request.amount} of order {request.order_id} was asked for, and how that ended is not known."
-            f" Give --amount {request.amount} to ask for the same again, which refunds once.",
-            409,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +42,10 @@ async def leftovers(settings: Settings) -> Sequence[PolarLeftover]:
 
 
 async def parked(settings: Settings) -> Sequence[PolarOrder]:
-    """The orders a human has to look at, oldest first."""
+    """The orders a human has to look at, oldest first. Those whose money went back, or never came, are none of them."""
+    waiting = (PolarOrder.state == "parked", PolarOrder.status.not_in(("refunded", "void")))
     async with connected(settings) as engine, sessions(engine)() as session:
-        query = sa.select(PolarOrder).where(PolarOrder.state == "parked").order_by(PolarOrder.created_at)
-        return (await session.scalars(query)).all()
+        return (await session.scalars(sa.select(PolarOrder).where(*waiting).order_by(PolarOrder.created_at))).all()
 
 
 async def assign(settings: Settings, order_id: UUID, email: str) -> Applied:
@@ -86,60 +55,20 @@ async def assign(settings: Settings, order_id: UUID, email: str) -> Applied:
         return await orders.assign(session, order_id, user.id, (*settings.packages, *settings.plans))
 
 
-async def refund(settings: Settings, order_id: UUID, amount: int | None) -> tuple[RefundRequest, Applied]:
-    """Refund an order, or `amount` of it, and take its credits back. Asked again after a lost answer it refunds once.
+async def settle(settings: Settings, order_id: UUID) -> None:
+    """Note that a parked order needs nothing more. Raises what `orders.settle` does."""
+    async with connected(settings) as engine, sessions(engine).begin() as session:
+        await orders.settle(session, order_id)
 
-    Raises BillingOffError, NothingToRefundError, TooMuchError, RefundOpenError, PolarError.
+
+async def refund(settings: Settings, order_id: UUID, amount: int | None) -> Refunded:
+    """Refund an order, or `amount` of it, and take its credits back.
+
+    Raises BillingOffError and what `refunds.refund` does.
     """
     _check_on(settings)
     async with connected(settings) as engine, Polar.from_settings(settings) as polar:
-        make = sessions(engine)
-        order = await polar.order(order_id)
-        async with make.begin() as session:
-            await apply_answer(session, settings, order, "refund")
-        async with make.begin() as session:
-            left = order.net_amount + order.applied_balance_amount - order.refunded_amount
-            request = await _request(session, order_id, amount, left, order.currency)
-        try:
-            made = await polar.refund(
-                order_id,
-                request.amount,
-                reason="customer_request",
-                comment="octavia billing refund",
-                request_id=request.id,
-            )
-        except (PolarRefusedError, PolarNotFoundError):
-            async with make.begin() as session:
-                await session.execute(
-                    sa.update(RefundRequest).where(RefundRequest.id == request.id).values(status="refused")
-                )
-            raise
-        order = await polar.order(order_id)
-        async with make.begin() as session:
-            await session.execute(
-                sa.update(RefundRequest).where(RefundRequest.id == request.id).values(status="done", refund_id=made.id)
-            )
-            return request, await apply_answer(session, settings, order, "refund")
-
-
-async def _request(
-    session: AsyncSession, order_id: UUID, amount: int | None, left: int, currency: str
-) -> RefundRequest:
-    """The open request for a refund of this order, or a new one."""
-    open_ = (RefundRequest.order_id == order_id, RefundRequest.status == "pending")
-    earlier = await session.scalar(sa.select(RefundRequest).where(*open_))
-    if earlier is None:
-        wanted = left if amount is None else amount
-        if left <= 0:
-            raise NothingToRefundError(order_id)
-        if not 0 < wanted <= left:
-            raise TooMuchError(order_id, left, currency)
-        statement = insert(RefundRequest).values(id=uuid7(), order_id=order_id, amount=wanted)
-        await session.execute(statement.on_conflict_do_nothing())
-        earlier = (await session.scalars(sa.select(RefundRequest).where(*open_))).one()
-    if amount not in (None, earlier.amount):
-        raise RefundOpenError(earlier)
-    return earlier
+        return await refunds.refund(engine, settings, polar, order_id, amount)
 
 
 async def replay(settings: Settings) -> AsyncIterator[Replayed]:

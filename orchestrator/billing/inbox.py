@@ -6,26 +6,33 @@ it again). However often it is delivered, it is handled once.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
 from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session
 
+from orchestrator.accounts.models import User
 from orchestrator.billing import wire
 from orchestrator.billing.events import HANDLERS
-from orchestrator.billing.models import PolarEvent
+from orchestrator.billing.models import ForgottenEmail, PolarEvent
+from orchestrator.billing.named import Named, email_hash, named
 from orchestrator.billing.signatures import MalformedDeliveryError, Signatures
+from orchestrator.billing.wire import Delivery
 from orchestrator.context import EnqueuePolarEvent
 
 log = structlog.get_logger(__name__)
 
 BODY_KEPT = timedelta(days=90)
 """After an event was handled; as long as Polar keeps it."""
+EMAIL_KNOWN = timedelta(days=400)
+"""The hash of a purged account's address: a year's subscription ends within that, and disputes come weeks later."""
 
 _TYPE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _LOST = sa.text(
@@ -36,8 +43,8 @@ _LOST = sa.text(
 )
 
 
-def read(signatures: Signatures, body: bytes, headers: Mapping[str, str]) -> tuple[str, wire.Event]:
-    """The id and the envelope of a delivery. Raises MalformedDeliveryError, InvalidSignatureError."""
+def read(signatures: Signatures, body: bytes, headers: Mapping[str, str]) -> Delivery:
+    """A delivery that is Polar's. Raises MalformedDeliveryError, InvalidSignatureError."""
     webhook_id = signatures.verify(body, headers)
     try:
         event = wire.Event.model_validate_json(body)
@@ -46,26 +53,52 @@ def read(signatures: Signatures, body: bytes, headers: Mapping[str, str]) -> tup
         raise MalformedDeliveryError("the body is no event of Polar's") from None
     if not _TYPE.fullmatch(event.type):
         raise MalformedDeliveryError("the type is none of Polar's")
-    return webhook_id, event
+    return Delivery(webhook_id, event, body.decode())
 
 
-async def keep(
-    session: AsyncSession, enqueue: EnqueuePolarEvent, webhook_id: str, event: wire.Event, body: bytes
-) -> bool:
-    """Keep a delivery and enqueue its handling, both in the caller's transaction; False: it had been kept before."""
-    ours = event.type in HANDLERS
-    statement = insert(PolarEvent).values(
-        webhook_id=webhook_id,
-        type=event.type,
-        timestamp=event.timestamp,
-        body=body.decode(),
-        outcome=None if ours else "ignored",
-        handled_at=None if ours else sa.func.now(),
-    )
-    new = await session.scalar(statement.on_conflict_do_nothing().returning(PolarEvent.webhook_id))
-    if new is not None and ours:
-        await session.run_sync(enqueue, webhook_id)
-    return new is not None
+async def keep(session: AsyncSession, enqueue: EnqueuePolarEvent, deliveries: Sequence[Delivery]) -> list[bool]:
+    """Keep deliveries and enqueue their handling, both in the caller's transaction; False: it had been kept before."""
+    unlike = {each.webhook_id: each for each in deliveries}
+    # In one sequence everywhere: else two processes with the same deliveries could wait for each other for ever.
+    rows = [_row(unlike[webhook_id]) for webhook_id in sorted(unlike)]
+    statement = insert(PolarEvent).on_conflict_do_nothing().returning(PolarEvent.webhook_id)
+    new = set((await session.scalars(statement, rows)).all())
+    ours = [row["webhook_id"] for row in rows if row["webhook_id"] in new and row["outcome"] is None]
+    await session.run_sync(_enqueue, enqueue, ours)
+    kept = []
+    for each in deliveries:
+        kept.append(each.webhook_id in new)
+        new.discard(each.webhook_id)
+    return kept
+
+
+async def keep_group(
+    make: async_sessionmaker[AsyncSession], enqueue: EnqueuePolarEvent, deliveries: Sequence[Delivery]
+) -> list[bool]:
+    """`keep` in a transaction of its own."""
+    async with make.begin() as session:
+        return await keep(session, enqueue, deliveries)
+
+
+def _row(delivery: Delivery) -> dict[str, Any]:
+    """Of what says nothing to us the type alone is kept: nobody will ever read the rest."""
+    event, ours = delivery.event, delivery.event.type in HANDLERS
+    whom = named(event.data) if ours else Named([], [])
+    return {
+        "webhook_id": delivery.webhook_id,
+        "type": event.type,
+        "timestamp": event.timestamp,
+        "body": delivery.body if ours else "",
+        "user_ids": whom.user_ids,
+        "email_hashes": whom.email_hashes,
+        "outcome": None if ours else "ignored",
+        "handled_at": None if ours else datetime.now(UTC),
+    }
+
+
+def _enqueue(session: Session, enqueue: EnqueuePolarEvent, webhook_ids: Sequence[str]) -> None:
+    for webhook_id in webhook_ids:
+        enqueue(session, webhook_id)
 
 
 async def give_up_lost(engine: AsyncEngine) -> None:
@@ -79,12 +112,39 @@ async def give_up_lost(engine: AsyncEngine) -> None:
 
 
 async def forget_user(session: AsyncSession, user_id: UUID) -> None:
-    """Forget the bodies of every event that names this user."""
-    theirs = PolarEvent.body.contains(str(user_id))
-    await session.execute(sa.update(PolarEvent).where(theirs, PolarEvent.outcome.is_not(None)).values(body=""))
+    """Forget whom the events name that name this user: their bodies, and from now on their addresses in later ones.
+
+    To be called while the account still has its address. What is not handled yet is left to `empty_old`.
+    """
+    address = await session.scalar(sa.select(User.email).where(User.id == user_id))
+    theirs = PolarEvent.user_ids.contains([user_id]) | PolarEvent.body.contains(str(user_id))
+    found = await session.scalars(sa.select(sa.func.unnest(PolarEvent.email_hashes)).where(theirs).distinct())
+    hashes = {*found, *([email_hash(address)] if address else [])}
+    if hashes:
+        statement = insert(ForgottenEmail).values([{"hash": each} for each in sorted(hashes)])
+        again = {"forgotten_at": sa.func.now()}
+        await session.execute(statement.on_conflict_do_update(index_elements=["hash"], set_=again))
+    await _empty(session, theirs)
 
 
 async def empty_old(session: AsyncSession) -> None:
-    """Forget the bodies of events that were handled long ago: they hold names and addresses."""
-    old = (PolarEvent.handled_at < datetime.now(UTC) - BODY_KEPT, PolarEvent.body != "")
-    await session.execute(sa.update(PolarEvent).where(*old).values(body=""))
+    """Forget the bodies of events that were handled long ago, or name somebody whose account was purged.
+
+    They hold names and addresses. Whose address alone is known is somebody else's where an account of ours is named
+    too that was not purged: who signs up again has the same.
+    """
+    now = datetime.now(UTC)
+    await session.execute(sa.delete(ForgottenEmail).where(ForgottenEmail.forgotten_at < now - EMAIL_KNOWN))
+    named_users = User.id == sa.func.any(PolarEvent.user_ids)
+    purged = sa.exists().where(named_users, User.purged_at.is_not(None))
+    living = sa.exists().where(named_users, User.purged_at.is_(None))
+    forgotten = sa.exists().where(ForgottenEmail.hash == sa.func.any(PolarEvent.email_hashes))
+    await _empty(session, (PolarEvent.handled_at < now - BODY_KEPT) | purged | (forgotten & ~living))
+
+
+async def _empty(session: AsyncSession, which: sa.ColumnElement[bool]) -> None:
+    """What is still to be handled keeps its body until then."""
+    handled = (PolarEvent.outcome.is_not(None), PolarEvent.body != "")
+    nothing: dict[str, Any] = {"body": "", "email_hashes": []}
+    statement = sa.update(PolarEvent).where(*handled, which).values(**nothing)
+    await session.execute(statement.execution_options(synchronize_session=False))

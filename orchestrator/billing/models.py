@@ -3,7 +3,19 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
@@ -41,11 +53,24 @@ class PolarEvent(Base):
     timestamp: Mapped[datetime] = _time()
     """When it happened, by Polar's clock."""
     body: Mapped[str]
-    """As received; empty once nobody needs it any more."""
+    """As received; empty where nobody needs it, or no longer."""
+    user_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default=text("'{}'"))
+    """Whom the body names, as ids that may be our users'."""
+    email_hashes: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary), default=list, server_default=text("'{}'"))
+    """Of the addresses it names; empty with the body."""
     received_at: Mapped[datetime] = _time(now=True)
     handled_at: Mapped[datetime | None] = _maybe()
     outcome: Mapped[str | None]
     reason: Mapped[str | None]
+
+
+class ForgottenEmail(Base):
+    """An address of an account that was purged, by its hash: what Polar still says of it later is forgotten too."""
+
+    __tablename__ = "forgotten_email"
+
+    hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    forgotten_at: Mapped[datetime] = _time(now=True)
 
 
 class Purchase(Base):
@@ -206,7 +231,9 @@ class RefundRequest(Base):
     """Without tax, in the order's currency."""
     status: Mapped[str] = mapped_column(default="pending", server_default="pending")
     refund_id: Mapped[UUID | None]
-    """Polar's, once it is done."""
+    """Polar's, once we have heard of it."""
+    asked_at: Mapped[datetime | None] = _maybe()
+    """When Polar was last asked for it, where that may have been carried out."""
     created_at: Mapped[datetime] = _time(now=True)
 
 

@@ -2,7 +2,7 @@
 
 The newest copy of an order decides (by when it was changed, then by when Polar told us), and that it was once seen
 paid is never forgotten. From these two and from lost disputes follows what it brought and what was taken back of it.
-Locks are taken in one order everywhere: the order, its purchase, the account of the ledger.
+Locks are taken in one order everywhere: the order, its requests for refunds, its purchase, the account of the ledger.
 """
 
 from collections.abc import Iterable
@@ -36,6 +36,8 @@ FACTS = (
 )
 """What is kept of an order: no name, no address, no e-mail."""
 ASSIGNED = "granted by hand"
+SETTLED = "settled by hand"
+"""The reason of an order that a human has dealt with elsewhere: nothing more is decided about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,18 @@ class UnknownProductError(OctaviaError):
         )
 
 
+class NothingSoldError(OctaviaError):
+    """A parked order that is no sale of credits."""
+
+    def __init__(self, order: PolarOrder) -> None:
+        super().__init__(
+            "nothing_sold",
+            f"Order {order.id} ({order.billing_reason}, {order.net_amount} {order.currency}) sold no credits. Refund it"
+            " (`octavia billing refund`) or give credits (`octavia credits grant`), then `octavia billing settle` it.",
+            409,
+        )
+
+
 async def apply(
     session: AsyncSession,
     order: wire.Order,
@@ -89,7 +103,7 @@ async def apply(
     if paid_seen and not row.paid_seen:
         row.paid_seen, row.paid_at = True, order.changed_at
     change = 0
-    if row.state != "granted":
+    if row.state != "granted" and row.reason != SETTLED:
         change = await _decide(session, row, order, plans)
     change += await _correct(session, row)
     if change:
@@ -100,21 +114,21 @@ async def apply(
 async def take_refund(session: AsyncSession, refund: wire.Refund, *, at: datetime) -> PolarOrder | None:
     """Keep the newest copy of a refund; the order it is of, where we know it.
 
-    It changes no credits: what was refunded of an order, the order's own copy says.
+    It changes no credits: what was refunded of an order, the order's own copy says. A request of ours that it names
+    learns its id and stays open: only the command that made it knows that it has heard the answer.
     """
-    await _lock(session, refund.order_id)
+    row = await lock(session, refund.order_id)
     await _keep_newest(session, PolarRefund, refund, at, ("order_id", "status", "reason", "amount", "currency"))
     if (request_id := rules.as_id(refund.metadata.get("request_id"))) is not None:
         asked = (RefundRequest.id == request_id, RefundRequest.order_id == refund.order_id)
-        await session.execute(sa.update(RefundRequest).where(*asked).values(status="done", refund_id=refund.id))
-    return await session.get(PolarOrder, refund.order_id)
+        await session.execute(sa.update(RefundRequest).where(*asked).values(refund_id=refund.id))
+    return row
 
 
 async def take_dispute(session: AsyncSession, dispute: wire.Dispute, *, at: datetime) -> Applied | None:
     """Keep the newest copy of a dispute and bring its order's credits in line; None: we do not know that order."""
-    await _lock(session, dispute.order_id)
+    row = await lock(session, dispute.order_id)
     await _keep_newest(session, PolarDispute, dispute, at, ("order_id", "status", "amount", "currency"))
-    row = await session.get(PolarOrder, dispute.order_id, with_for_update=True, populate_existing=True)
     if row is None:
         return None
     change = await _correct(session, row)
@@ -126,16 +140,11 @@ async def take_dispute(session: AsyncSession, dispute: wire.Dispute, *, at: date
 async def assign(session: AsyncSession, order_id: UUID, user_id: UUID, offers: Iterable[Offer]) -> Applied:
     """Grant a parked order's credits to this user: a human has decided whose it is.
 
-    Raises NotFoundError, NotParkedError, NotPaidError, UnknownProductError.
+    Raises NotFoundError, NotParkedError, NotPaidError, NothingSoldError, UnknownProductError.
     """
-    await _lock(session, order_id)
-    row = await session.get(PolarOrder, order_id, with_for_update=True, populate_existing=True)
-    if row is None:
-        raise NotFoundError("order", order_id)
-    if row.state != "parked":
-        raise NotParkedError(row)
-    if not row.paid_seen:
-        raise NotPaidError(order_id)
+    row = await _parked(session, order_id)
+    if not rules.may_be_assigned(row.billing_reason, row.net_amount):
+        raise NothingSoldError(row)
     offer = by_product(offers, row.product_id)
     if offer is None:
         raise UnknownProductError(row)
@@ -152,6 +161,26 @@ async def assign(session: AsyncSession, order_id: UUID, user_id: UUID, offers: I
     return Applied(row.state, row.reason, row.user_id, change)
 
 
+async def settle(session: AsyncSession, order_id: UUID) -> Applied:
+    """A parked order needs nothing more: it brings no credits. Raises NotFoundError, NotParkedError, NotPaidError."""
+    row = await _parked(session, order_id)
+    row.state, row.reason = "nothing", SETTLED
+    await _correct(session, row)
+    log.info("a parked order was settled", order_id=str(row.id))
+    return Applied(row.state, row.reason, row.user_id)
+
+
+async def _parked(session: AsyncSession, order_id: UUID) -> PolarOrder:
+    row = await lock(session, order_id)
+    if row is None:
+        raise NotFoundError("order", order_id)
+    if row.state != "parked":
+        raise NotParkedError(row)
+    if not row.paid_seen:
+        raise NotPaidError(order_id)
+    return row
+
+
 async def known(
     session: AsyncSession, metadata: dict[str, Any], checkout_id: UUID | None, external_id: str | None
 ) -> rules.Known:
@@ -166,15 +195,21 @@ async def known(
 
 async def _locked(session: AsyncSession, order: wire.Order, at: datetime) -> PolarOrder:
     """The order's row, locked, and made from this copy where there is none."""
-    await _lock(session, order.id)
+    if (row := await lock(session, order.id)) is not None:
+        return row
     facts = {fact: getattr(order, fact) for fact in FACTS}
-    await session.execute(insert(PolarOrder).values(id=order.id, seen_at=at, **facts).on_conflict_do_nothing())
-    return await session.get_one(PolarOrder, order.id, with_for_update=True, populate_existing=True)
+    await session.execute(insert(PolarOrder).values(id=order.id, seen_at=at, **facts))
+    return await session.get_one(PolarOrder, order.id, with_for_update=True)
 
 
-async def _lock(session: AsyncSession, order_id: UUID) -> None:
-    """Until the transaction ends, whatever concerns this order waits: its disputes too, before there is a row of it."""
+async def lock(session: AsyncSession, order_id: UUID) -> PolarOrder | None:
+    """Until the transaction ends, whatever concerns this order waits. Its row; None where there is none yet.
+
+    The first lock of every transaction about an order, its refunds, disputes and requests for refunds. It holds before
+    there is a row, too: a dispute may come first.
+    """
     await session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(f"order:{order_id}", 0))))
+    return await session.get(PolarOrder, order_id, with_for_update=True, populate_existing=True)
 
 
 async def _keep_newest(

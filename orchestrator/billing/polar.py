@@ -286,6 +286,11 @@ class Polar:
         """All of them, archived ones too."""
         return [product async for product in self._list("list products", "/v1/products/", wire.Product)]
 
+    async def organizations(self) -> list[wire.Organization]:
+        """Those that the token is of: one, unless it is a person's."""
+        listed = self._list("list organizations", "/v1/organizations/", wire.Organization)
+        return [organization async for organization in listed]
+
     async def may_list(self, collection: str) -> None:
         """Ask for one thing of a collection. Raises PolarScopeError where the token must not read it."""
         call = Call(f"list {collection}", "GET", f"/v1/{collection}/", {"limit": 1, "page": 1})

@@ -21,7 +21,7 @@ from orchestrator.billing.schemas import (
     SubscriptionView,
 )
 from orchestrator.client_address import ClientAddress
-from orchestrator.context import Context, DbSession
+from orchestrator.context import Context, DbSession, context_of
 from orchestrator.errors import OctaviaError
 from orchestrator.idempotency import key_header
 from orchestrator.problems import documented
@@ -192,16 +192,16 @@ def _view(context: Context, subscription: PolarSubscription) -> SubscriptionView
 
 @webhooks.post("/polar", status_code=202, responses=documented(400, 403, 404, 413, 503))
 @webhooks.post("/polar/", status_code=202, include_in_schema=False)
-async def receive(request: Request, context: Context) -> Response:
+async def receive(request: Request) -> Response:
     """A delivery of Polar's: its signature is looked at, it is kept, and acknowledged. What it says is done later."""
+    context = context_of(request)
     service.polar_of(context)
     body = await request.body()
     try:
-        webhook_id, event = inbox.read(context.signatures, body, request.headers)
+        delivery = inbox.read(context.signatures, body, request.headers)
     except OctaviaError as error:
         log.warning("a delivery was refused", code=error.code, reason=error.message, size=len(body))
         raise
-    async with context.sessions.begin() as session:
-        new = await inbox.keep(session, context.backends.enqueue_polar_event, webhook_id, event, body)
-    log.info("an event of Polar's was kept", webhook_id=webhook_id, type=event.type, new=new)
+    new = await context.deliveries(delivery)
+    log.info("an event of Polar's was kept", webhook_id=delivery.webhook_id, type=delivery.event.type, new=new)
     return Response(status_code=202)

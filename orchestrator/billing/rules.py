@@ -13,7 +13,8 @@ from orchestrator.billing.offers import Plan, by_product
 from orchestrator.billing.wire import Order
 
 Kind = Literal["package", "plan"]
-Brings = Literal["what was bought", "the plan", "nothing"]
+Brings = Literal["what was bought", "the plan", "nothing", "a human decides"]
+Money = Literal["charged", "discounted", "free", "prorated", "from balance", "owed"]
 
 PAID_STATUSES = frozenset({"paid", "refunded", "partially_refunded"})
 LIVE_SUBSCRIPTION = frozenset({"trialing", "active", "past_due", "unpaid", "paused"})
@@ -21,24 +22,48 @@ LIVE_SUBSCRIPTION = frozenset({"trialing", "active", "past_due", "unpaid", "paus
 LOST = "lost"
 """The status of a dispute whose money is gone."""
 
+MONEY: Mapping[Money, str] = {
+    "charged": "{net} {currency} was charged for it",
+    "discounted": "a discount covered it whole",
+    "free": "nothing was charged for it ({net} {currency})",
+    "prorated": "a change of plan in the middle of a period is in its price ({net} {currency})",
+    "from balance": "{balance} {currency} were paid from the customer's balance at Polar, and where that is from we do"
+    " not know",
+    "owed": "its amount is negative ({net} {currency}): Polar made it balance of the customer",
+}
+"""How an order is paid, in words; of several the last that applies."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
     """What a paid order with this billing reason is. `kind` is that of the purchase it must belong to."""
 
     kind: Kind
-    brings: Brings
+    brings: Mapping[Money, Brings]
+    """By how it is paid; `a human decides` where it is not here."""
     first: bool = False
     """It is the order of the checkout itself: product and price must be those of the purchase, and it comes once."""
 
 
 REASONS: Mapping[str, Reason] = {
-    "purchase": Reason("package", "what was bought", first=True),
-    "subscription_create": Reason("plan", "what was bought", first=True),
-    "subscription_cycle": Reason("plan", "the plan"),
-    # The difference in price on a change of plan; the next cycle brings the new plan's credits.
-    "subscription_update": Reason("plan", "nothing"),
-    "subscription_meter_cycle": Reason("plan", "nothing"),
+    "purchase": Reason(
+        "package",
+        {"charged": "what was bought", "discounted": "what was bought", "free": "nothing"},
+        first=True,
+    ),
+    # Free is a trial.
+    "subscription_create": Reason(
+        "plan",
+        {"charged": "what was bought", "discounted": "what was bought", "free": "nothing"},
+        first=True,
+    ),
+    # Paid from balance it may be paid with credits spent before: who changes to a cheaper plan in the middle of a
+    # period gets money for its rest, as balance, and keeps that period's credits. Prorated likewise.
+    "subscription_cycle": Reason("plan", {"charged": "the plan", "discounted": "the plan", "free": "nothing"}),
+    # A change of plan at once: for what it charges no credits are sold. Ours begin with the next period, without one.
+    "subscription_update": Reason("plan", {"discounted": "nothing", "free": "nothing"}),
+    # Usage by meters, of which we sell nothing.
+    "subscription_meter_cycle": Reason("plan", {"discounted": "nothing", "free": "nothing"}),
 }
 
 
@@ -134,36 +159,62 @@ def decide(order: Order, known: Known, plans: Iterable[Plan]) -> Decision:
         return Parked(f"its billing reason {order.billing_reason[:50]!r} is unknown", bought)
     if reason.kind != bought.kind:
         return Parked(f"{order.billing_reason} is not how a {bought.kind} (purchase {bought.id}) is paid", bought)
-    if reason.brings == "nothing":
-        return Nothing(f"{order.billing_reason} brings no credits", bought)
-    return _first(order, known, bought) if reason.first else _cycle(order, bought, plans)
+    if reason.first and (wrong := _not_what_was_bought(order, known, bought)):
+        return Parked(wrong, bought)
+    return _brought(order, reason, bought, plans)
 
 
-def _cycle(order: Order, bought: Bought, plans: Iterable[Plan]) -> Decision:
+def _brought(order: Order, reason: Reason, bought: Bought, plans: Iterable[Plan]) -> Decision:
+    paid = how_paid(order)
+    said = MONEY[paid].format(net=order.net_amount, balance=-order.applied_balance_amount, currency=order.currency)
+    match reason.brings.get(paid, "a human decides"):
+        case "a human decides":
+            return Parked(f"{order.billing_reason}: {said}", bought)
+        case "nothing":
+            return Nothing(f"{order.billing_reason}: {said}", bought)
+        case "the plan":
+            return _plan(order, bought, plans)
+        case "what was bought":
+            return _whole(order, bought)
+
+
+def how_paid(order: Order) -> Money:
+    """What is said first here is the more doubtful.
+
+    Prorations are told by the order's items: their prices are compared with none of ours, for Polar has its own by the
+    buyer's country.
+    """
+    if order.net_amount < 0 or order.total_amount < 0:
+        return "owed"
+    if order.applied_balance_amount < 0:
+        return "from balance"
+    if any(item.proration for item in order.items):
+        return "prorated"
+    if order.net_amount > 0:
+        return "charged"
+    return "discounted" if order.discount_amount >= order.subtotal_amount > 0 else "free"
+
+
+def _plan(order: Order, bought: Bought, plans: Iterable[Plan]) -> Decision:
     plan = by_product(plans, order.product_id)
     if plan is None:
         return Parked(f"no plan of ours has its product {order.product_id}", bought)
-    return _worth(order, Grant(plan.credits, plan.valid_days, bought))
+    return Grant(plan.credits, plan.valid_days, bought)
 
 
-def _first(order: Order, known: Known, bought: Bought) -> Decision:
-    if order.product_id != bought.product_id:
-        return Parked(f"its product {order.product_id} is not the {bought.product_id} that was bought", bought)
-    if known.first_order is not None and known.first_order != order.id:
-        return Parked(f"order {known.first_order} has brought the credits of purchase {bought.id} already", bought)
-    worth = _worth(order, Grant(bought.credits, bought.valid_days, bought))
-    if isinstance(worth, Grant) and _other_price(order, bought):
+def _whole(order: Order, bought: Bought) -> Decision:
+    if _other_price(order, bought):
         said = f"{order.subtotal_amount} {order.currency} instead of {bought.checkout_amount}"
         return Parked(f"its amount is {said}", bought)
-    return worth
+    return Grant(bought.credits, bought.valid_days, bought)
 
 
-def _worth(order: Order, grant: Grant) -> Decision:
-    """A trial, and what is paid back to the customer, bring nothing; what a discount covers whole does."""
-    covered = order.discount_amount >= order.subtotal_amount > 0
-    if order.net_amount > 0 or covered:
-        return grant
-    return Nothing(f"nothing was charged for it ({order.net_amount} {order.currency})", grant.bought)
+def _not_what_was_bought(order: Order, known: Known, bought: Bought) -> str | None:
+    if order.product_id != bought.product_id:
+        return f"its product {order.product_id} is not the {bought.product_id} that was bought"
+    if known.first_order is not None and known.first_order != order.id:
+        return f"order {known.first_order} has brought the credits of purchase {bought.id} already"
+    return None
 
 
 def _other_price(order: Order, bought: Bought) -> bool:
@@ -173,6 +224,12 @@ def _other_price(order: Order, bought: Bought) -> bool:
         and order.currency == bought.checkout_currency
         and order.subtotal_amount != bought.checkout_amount
     )
+
+
+def may_be_assigned(billing_reason: str, net_amount: int) -> bool:
+    """Whether an order sold credits, so that a human can say whose they are."""
+    reason = REASONS.get(billing_reason)
+    return net_amount >= 0 and (reason is None or "charged" in reason.brings)
 
 
 def to_take_back(granted: int, *, refunded: int, lost: int, charged: int) -> int:

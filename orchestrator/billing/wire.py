@@ -5,6 +5,7 @@ event that cannot be read would be repeated and in the end lost. Field names are
 currency's smallest unit. Source: Polar's OpenAPI documents, versions 2026-04 and 2026-10.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -58,6 +59,15 @@ class Subscription(Wire):
     customer: Customer | None = None
 
 
+class Item(BaseModel):
+    """A line of an order."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    proration: bool = False
+    """It is for a part of a period, because of a change of plan."""
+
+
 class Order(Wire):
     status: str
     """draft, pending, paid, refunded, partially_refunded, void."""
@@ -82,6 +92,7 @@ class Order(Wire):
     customer: Customer | None = None
     invoice_number: str | None = None
     is_invoice_generated: bool = False
+    items: list[Item] = Field(default_factory=list)
 
 
 class Checkout(Wire):
@@ -148,6 +159,49 @@ class Product(Wire):
     prices: list[Price] = Field(default_factory=list)
 
 
+class SubscriptionSettings(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    proration_behavior: str | None = None
+    allow_customer_updates: bool | None = None
+    """Of before there was `update_plan`."""
+
+
+class PortalSubscriptionSettings(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    update_plan: bool | None = None
+
+
+class PortalSettings(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    subscription: PortalSubscriptionSettings = PortalSubscriptionSettings()
+
+
+class Organization(Wire):
+    """A seller at Polar, as far as its settings concern us."""
+
+    name: str
+    proration_behavior: str | None = None
+    """invoice, prorate, next_period, auto, reset: what a change of plan in the customer portal costs, and when."""
+    subscription_settings: SubscriptionSettings = SubscriptionSettings()
+    customer_portal_settings: PortalSettings = PortalSettings()
+
+    @property
+    def proration(self) -> str:
+        return self.subscription_settings.proration_behavior or self.proration_behavior or "unknown"
+
+    @property
+    def customers_change_plans(self) -> bool:
+        """Whether they can in the portal; so it is where nothing says otherwise."""
+        said = (
+            self.customer_portal_settings.subscription.update_plan,
+            self.subscription_settings.allow_customer_updates,
+        )
+        return next((allowed for allowed in said if allowed is not None), True)
+
+
 class Pagination(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -171,3 +225,12 @@ class Event(BaseModel):
     type: str = Field(min_length=1, max_length=200)
     timestamp: Time
     data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event as Polar delivered it: its id, the same in every repetition, and its body as it came."""
+
+    webhook_id: str
+    event: Event
+    body: str

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 from uuid import UUID, uuid5
 
+from orchestrator.billing.check import PRORATION
 from orchestrator.billing.offers import Offer, Package, Plan
 from orchestrator.errors import OctaviaError
 from orchestrator.local.ports import free_port
@@ -91,7 +92,7 @@ class LocalPolar:
     def child(self, api_url: str, logs: Path | None) -> Child:
         """Its process, which tells the API of what happens."""
         command = [sys.executable, "-m", MODULE, "--port", str(self.port), "--file", str(self.file)]
-        command += ["--webhook", f"{api_url}/webhooks/polar"]
+        command += ["--webhook", f"{api_url}/webhooks/polar", "--proration", PRORATION]
         for offer in (*self.packages, *self.plans):
             interval = ":month" if isinstance(offer, Plan) else ""
             command += ["--product", f"{offer.name}:{offer.price_cents}{offer.currency}:{offer.product_id}{interval}"]

@@ -49,7 +49,8 @@ def deliver(books: Books, queue_client: DBOSClient) -> Deliver:
         webhook_id, body = str(uuid4()), event(type_, data)
         async with books.make.begin() as session:
             enqueue = partial(durable.enqueue_polar_event, queue_client)
-            await inbox.keep(session, enqueue, webhook_id, wire.Event.model_validate_json(body), body)
+            event_ = wire.Event.model_validate_json(body)
+            await inbox.keep(session, enqueue, [wire.Delivery(webhook_id, event_, body.decode())])
         return webhook_id
 
     return deliver

@@ -8,13 +8,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.accounts.models import User
-from orchestrator.billing import reconciliation
+from orchestrator.billing import commands, reconciliation
+from orchestrator.billing.check import PRORATION
 from orchestrator.billing.models import PolarSubscription, Purchase
 from orchestrator.settings import Settings
 from tests.fixtures_control_plane import MakeClient, MakeUser
 from tests.orchestrator.billing.conftest import Books, asking, bought
 from tests.orchestrator.billing.payloads import LARGE_PLAN, SMALL_PLAN, STARTER, UNCONFIGURED
 from tests.standins.polar import Fault, PolarStandIn
+from tests.standins.polar.refusals import Refusal
 
 pytestmark = pytest.mark.anyio
 
@@ -174,6 +176,59 @@ async def test_a_subscription_is_cancelled_resumed_and_changed(
     polar.renew(subscription["id"])
     await reconciliation.run(engine, app_settings, days=2)
     assert await books.available(user.id) == SMALL_PLAN.credits + LARGE_PLAN.credits
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["webhooks", "reconciliation"])
+async def test_a_change_to_a_cheaper_plan_at_once_brings_no_credits_for_the_money_it_gives_back(
+    client: httpx.AsyncClient,
+    polar: PolarStandIn,
+    books: Books,
+    engine: AsyncEngine,
+    app_settings: Settings,
+    user: User,
+    told: bool,
+) -> None:
+    purchase = await bought(client, LARGE_PLAN)
+    polar.pay(await books.checkout_of(purchase))
+    (subscription,) = polar.market.tables["subscriptions"].values()
+    polar.change_plan(subscription["id"], str(SMALL_PLAN.product_id))
+    for _ in range(4):
+        polar.renew(subscription["id"])
+    renewals = list(polar.market.tables["orders"].values())[1:]
+    assert [each["billing_reason"] for each in renewals] == ["subscription_cycle"] * 4
+    assert [each["applied_balance_amount"] for each in renewals] == [0, -1100, 0, 0]
+    assert renewals[0]["total_amount"] == -1100
+    if told:
+        for event in polar.deliveries.events:
+            if event.type.startswith("order."):
+                await books.hear(event.type, event.data)
+    await reconciliation.run(engine, app_settings, days=2)
+    assert [(await books.order(each)).state for each in renewals] == ["parked", "parked", "granted", "granted"]
+    assert await books.available(user.id) == LARGE_PLAN.credits + 2 * SMALL_PLAN.credits
+    await books.agree()
+
+
+async def test_with_the_settings_we_ask_for_a_change_in_the_portal_comes_with_the_next_period(
+    client: httpx.AsyncClient,
+    polar: PolarStandIn,
+    books: Books,
+    engine: AsyncEngine,
+    app_settings: Settings,
+    user: User,
+) -> None:
+    polar.settle_changes_of_plan(PRORATION)
+    purchase = await bought(client, LARGE_PLAN)
+    polar.pay(await books.checkout_of(purchase))
+    (subscription,) = polar.market.tables["subscriptions"].values()
+    polar.change_plan(subscription["id"], str(SMALL_PLAN.product_id))
+    for _ in range(2):
+        polar.renew(subscription["id"])
+    await reconciliation.run(engine, app_settings, days=2)
+    assert await books.available(user.id) == LARGE_PLAN.credits + 2 * SMALL_PLAN.credits
+    assert list(await commands.parked(app_settings)) == []
+    polar.market.organization["customer_portal_settings"]["subscription"]["update_plan"] = False
+    with pytest.raises(Refusal, match="not allowed"):
+        polar.change_plan(subscription["id"], str(LARGE_PLAN.product_id))
 
 
 async def test_reconciliation_alone_repairs_what_no_webhook_brought(

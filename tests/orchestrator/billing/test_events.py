@@ -1,5 +1,7 @@
 """What events about checkouts, subscriptions and customers do to our copies, and what becomes of those that fail."""
 
+import hashlib
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.accounts import deletion, export
 from orchestrator.accounts.models import User
-from orchestrator.billing import commands, events, inbox
+from orchestrator.billing import commands, events, inbox, wire
 from orchestrator.billing.events import BodyGoneError, UnreadableEventError
-from orchestrator.billing.models import PolarEvent, PolarSubscription, RefundRequest
+from orchestrator.billing.models import ForgottenEmail, PolarEvent, PolarSubscription
 from orchestrator.errors import NotFoundError
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
-from tests.fixtures_control_plane import MakeUser
+from tests.fixtures_control_plane import MakeUser, QueueStandIn
 from tests.orchestrator.billing.conftest import Books, Buy
 from tests.orchestrator.billing.payloads import (
     SMALL_PLAN,
@@ -24,12 +26,13 @@ from tests.orchestrator.billing.payloads import (
     checkout,
     event,
     order,
-    refund,
     refunded,
     subscription,
 )
 
 pytestmark = pytest.mark.anyio
+
+Deliver = Callable[[str, dict[str, Any]], Awaitable[str]]
 
 
 async def test_a_checkout_whose_making_was_never_answered_is_remembered(books: Books, buy: Buy) -> None:
@@ -127,19 +130,6 @@ async def test_a_customers_state_repairs_what_was_missed(books: Books, buy: Buy,
     assert (await mirror(books, first)).status == "canceled", "a snapshot of before"
 
 
-async def test_a_refund_we_asked_for_closes_its_request(books: Books, buy: Buy) -> None:
-    data = order(await buy())
-    await books.hear("order.paid", data)
-    async with books.make.begin() as session:
-        request = RefundRequest(order_id=UUID(data["id"]), amount=500)
-        session.add(request)
-    made = refund(data, 500, metadata={"request_id": str(request.id)})
-    await books.hear("refund.created", made)
-    async with books.make() as session:
-        request = await session.get_one(RefundRequest, request.id)
-    assert (request.status, str(request.refund_id)) == ("done", made["id"])
-
-
 @pytest.mark.parametrize(
     "data",
     [{}, {"id": "1"}, {"id": str(uuid4()), "created_at": "2026-10-01T10:00:00Z", "status": "paid"}],
@@ -221,24 +211,137 @@ async def test_bodies_are_forgotten_90_days_after_they_were_handled(books: Books
     assert [bool((await books.event(each)).body) for each in (old, recent, waiting)] == [False, True, True]
 
 
+@pytest.fixture
+def deliver(books: Books, queue: QueueStandIn) -> Deliver:
+    """Takes an event in as the API does; its id."""
+
+    async def deliver(type_: str, data: dict[str, Any]) -> str:
+        webhook_id, body = str(uuid4()), event(type_, data)
+        delivery = wire.Delivery(webhook_id, wire.Event.model_validate_json(body), body.decode())
+        async with books.make.begin() as session:
+            assert await inbox.keep(session, queue.enqueue_polar_event, [delivery]) == [True]
+        return webhook_id
+
+    return deliver
+
+
+async def close_and_purge(books: Books, storage: Storage, user: User) -> None:
+    async with books.make.begin() as session:
+        closed_at = datetime.now(UTC) - timedelta(days=31)
+        this = sa.update(User).where(User.id == user.id)
+        await session.execute(this.values(status="deleted", deleted_at=closed_at))
+    assert await deletion.purge(books.make, storage) == 1
+
+
+async def with_bodies(books: Books, *webhook_ids: str) -> list[bool]:
+    return [bool((await books.event(each)).body) for each in webhook_ids]
+
+
+async def sweep(books: Books) -> None:
+    async with books.make.begin() as session:
+        await inbox.empty_old(session)
+
+
+def anonymous(data: dict[str, Any], email: str) -> dict[str, Any]:
+    """A copy that names nobody of ours but by an address, somewhere in it."""
+    customer = {"id": str(uuid4()), "external_id": None, "email": email}
+    return {**data, "metadata": {}, "checkout_id": str(uuid4()), "customer": customer}
+
+
 async def test_of_a_purged_account_bodies_are_forgotten_and_the_books_stay(
-    books: Books, buy: Buy, user: User, make_user: MakeUser, storage: Storage
+    books: Books, buy: Buy, user: User, make_user: MakeUser, storage: Storage, deliver: Deliver
 ) -> None:
     stranger = await make_user("willoughby@example.org")
     mine, theirs = await buy(), await buy(user_id=stranger.id)
-    kept = [await books.hear("order.paid", order(each)) for each in (mine, theirs)]
-    ignored = await keep(books, event("customer.updated", {"external_id": str(user.id)}), "customer.updated", "ignored")
-    async with books.make.begin() as session:
-        await session.execute(
-            sa.update(User)
-            .where(User.id == user.id)
-            .values(status="deleted", deleted_at=datetime.now(UTC) - timedelta(days=31))
-        )
-    assert await deletion.purge(books.make, storage) == 1
-    assert [bool((await books.event(each.webhook_id)).body) for each in kept] == [False, True]
-    assert not (await books.event(ignored)).body
+    at_polar = {"customer": {"id": str(uuid4()), "external_id": str(user.id), "email": "other.address@example.org"}}
+    others = {"customer": {"id": str(uuid4()), "external_id": str(stranger.id), "email": stranger.email}}
+    kept = [
+        await deliver("order.paid", order(mine, **at_polar)),
+        await deliver("order.updated", anonymous(order(mine), user.email.upper())),
+        await deliver("order.updated", anonymous(order(mine), "other.address@example.org")),
+        await deliver("order.paid", order(theirs, **others)),
+        await deliver("order.updated", anonymous(order(theirs), stranger.email)),
+    ]
+    await books.work()
+    waiting = await deliver("order.updated", order(mine))
+    before_that = await keep(books, event("order.updated", order(mine)), "order.updated", "handled")
+    await close_and_purge(books, storage, user)
+    await sweep(books)
+    assert await with_bodies(books, *kept) == [False, False, False, True, True]
+    assert await with_bodies(books, waiting, before_that) == [True, False], "what is not handled yet is needed"
+    assert (await books.event(kept[0])).email_hashes == []
+    await books.work()
+    await sweep(books)
+    assert await with_bodies(books, waiting) == [False]
     assert (await books.purchase(mine)).status == "paid"
     assert await books.available(user.id) == 100
+
+
+async def test_what_comes_after_the_purge_is_forgotten_once_it_is_handled(
+    books: Books, buy: Buy, user: User, make_user: MakeUser, storage: Storage, deliver: Deliver
+) -> None:
+    address, stranger = user.email, await make_user("willoughby@example.org")
+    first = order(await buy(SMALL_PLAN))
+    nobodys: dict[str, Any] = {"customer": None, "metadata": {}}
+    await close_and_purge(books, storage, user)
+    late = [
+        await deliver("order.refunded", refunded(first, 950, 5) | nobodys | {"metadata": {"user_id": str(user.id)}}),
+        await deliver("subscription.revoked", subscription(first) | nobodys | {"customer": first["customer"]}),
+        await deliver("checkout.expired", checkout(await buy(), metadata={}, status="expired")),
+        await deliver("order.updated", anonymous(first, f" {address.title()}")),
+        await deliver("checkout.updated", checkout(await buy(), **nobody(), customer_email=address)),
+        await deliver("customer.state_changed", {"id": str(uuid4()), "external_id": None, "email": address}),
+    ]
+    others = await deliver("order.updated", anonymous(order(await buy(user_id=stranger.id)), stranger.email))
+    assert all(await with_bodies(books, *late))
+    await books.work()
+    await sweep(books)
+    assert await with_bodies(books, *late) == [False] * len(late)
+    assert await with_bodies(books, others) == [True]
+
+
+def nobody() -> dict[str, Any]:
+    return {"metadata": {}, "external_customer_id": None, "id": str(uuid4())}
+
+
+async def test_who_signs_up_again_with_a_forgotten_address_is_somebody_new(
+    books: Books, buy: Buy, user: User, make_user: MakeUser, storage: Storage, deliver: Deliver
+) -> None:
+    address = user.email
+    await close_and_purge(books, storage, user)
+    again = await make_user(address)
+    customer = {"customer": {"id": str(uuid4()), "external_id": str(again.id), "email": address}}
+    theirs = await deliver("order.paid", order(await buy(user_id=again.id), **customer))
+    await books.work()
+    await sweep(books)
+    assert await with_bodies(books, theirs) == [True]
+    assert await books.available(again.id) == 100
+
+
+async def test_an_address_is_remembered_as_forgotten_for_as_long_as_polar_may_speak_of_it(
+    books: Books, buy: Buy, user: User, storage: Storage, deliver: Deliver
+) -> None:
+    address = user.email
+    await close_and_purge(books, storage, user)
+    async with books.make.begin() as session:
+        (known,) = (await session.scalars(sa.select(ForgottenEmail))).all()
+        assert known.hash == hashlib.sha256(address.encode()).digest()
+        known.forgotten_at = datetime.now(UTC) - timedelta(days=401)
+    await sweep(books)
+    assert await books.counted(ForgottenEmail) == 0
+
+
+async def test_an_event_that_failed_is_forgotten_with_its_user_too(
+    books: Books, user: User, storage: Storage, deliver: Deliver
+) -> None:
+    webhook_id = await deliver("order.paid", {"metadata": {"user_id": str(user.id)}})
+    async with books.make.begin() as session:
+        await events.note_failure(session, webhook_id, "a bug")
+    await sweep(books)
+    assert await with_bodies(books, webhook_id) == [True]
+    await close_and_purge(books, storage, user)
+    await sweep(books)
+    assert await with_bodies(books, webhook_id) == [False]
 
 
 async def test_what_a_user_bought_is_in_the_export_of_their_data(books: Books, buy: Buy, user: User) -> None:

@@ -11,13 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.accounts.models import User
-from orchestrator.billing import orders, wire
+from orchestrator.billing import commands, orders, wire
 from orchestrator.billing.models import PolarRefund
-from orchestrator.billing.orders import NotPaidError, NotParkedError, UnknownProductError
+from orchestrator.billing.orders import NothingSoldError, NotPaidError, NotParkedError, UnknownProductError
 from orchestrator.credits import ledger
 from orchestrator.credits.errors import InsufficientCreditsError
 from orchestrator.credits.models import CreditEntry, CreditLot
 from orchestrator.errors import NotFoundError
+from orchestrator.settings import Settings
 from tests.fixtures_control_plane import MakeUser
 from tests.orchestrator.billing.conftest import Books, Buy
 from tests.orchestrator.billing.payloads import (
@@ -323,15 +324,15 @@ async def test_a_trial_brings_nothing_and_its_first_paid_period_does(books: Book
     assert await books.available(user.id) == 300
 
 
-@pytest.mark.parametrize("amount", [3000, 0, -1500])
+@pytest.mark.parametrize(("amount", "outcome"), [(3000, "parked"), (0, "handled"), (-1500, "parked")])
 async def test_a_change_of_plan_brings_nothing_and_the_next_period_the_new_plans_credits(
-    books: Books, buy: Buy, user: User, amount: int
+    books: Books, buy: Buy, user: User, amount: int, outcome: str
 ) -> None:
     first = order(await buy(SMALL_PLAN))
     await books.hear("order.paid", first)
     larger: dict[str, Any] = {"product_id": str(LARGE_PLAN.product_id)}
     change = renewal(first, billing_reason="subscription_update", subtotal_amount=amount, net_amount=amount, **larger)
-    assert (await books.hear("order.paid", change)).outcome == "handled"
+    assert (await books.hear("order.paid", change)).outcome == outcome
     assert await books.available(user.id) == 300
     await books.hear("order.paid", renewal(first, 2, subtotal_amount=4900, net_amount=4900, **larger))
     assert await books.available(user.id) == 1200
@@ -388,6 +389,42 @@ async def test_what_cannot_be_assigned_says_why_and_stays_parked(books: Books, b
         async with books.make.begin() as session:
             await orders.assign(session, uuid4(), user.id, (STARTER,))
     assert await books.counted(CreditEntry) == 0
+
+
+async def test_what_sold_no_credits_is_not_assigned_and_settled_it_is_parked_no_more(
+    books: Books, buy: Buy, user: User, app_settings: Settings
+) -> None:
+    first = order(await buy(SMALL_PLAN))
+    await books.hear("order.paid", first)
+    change = renewal(first, billing_reason="subscription_update", net_amount=-1500, total_amount=-1785)
+    await books.hear("order.paid", change)
+    with pytest.raises(NothingSoldError, match="octavia billing settle"):
+        async with books.make.begin() as session:
+            await orders.assign(session, UUID(change["id"]), user.id, (SMALL_PLAN,))
+    assert [each.id for each in await commands.parked(app_settings)] == [UUID(change["id"])]
+    await commands.settle(app_settings, UUID(change["id"]))
+    assert list(await commands.parked(app_settings)) == []
+    await books.hear("order.updated", change | {"modified_at": at(30).isoformat()}, 30)
+    row = await books.order(change)
+    assert (row.state, row.reason) == ("nothing", orders.SETTLED)
+    with pytest.raises(NotParkedError):
+        await commands.settle(app_settings, UUID(change["id"]))
+    assert await books.available(user.id) == 300
+
+
+async def test_a_parked_order_whose_money_went_back_waits_for_nobody(
+    books: Books, buy: Buy, user: User, app_settings: Settings
+) -> None:
+    purchase = await buy()
+    data = order(purchase, amount=1)
+    await books.hear("order.paid", data)
+    await books.hear("order.updated", order(await buy(), amount=1, status="void", paid=False))
+    assert [each.id for each in await commands.parked(app_settings)] == [UUID(data["id"])]
+    await books.hear("order.refunded", refunded(data, 1, 5))
+    assert list(await commands.parked(app_settings)) == []
+    assert await books.available(user.id) == 0
+    await commands.settle(app_settings, UUID(data["id"]))
+    assert (await books.purchase(purchase)).status == "refunded"
 
 
 async def test_a_parked_order_of_a_purchase_settles_that_when_it_is_assigned(

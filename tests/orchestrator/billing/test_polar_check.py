@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from orchestrator.app import create_app
+from orchestrator.billing import wire
 from orchestrator.billing.check import NOT_CHECKED, READ, Finding, check, log_findings
 from orchestrator.billing.offers import Package, Plan
 from orchestrator.billing.polar import Polar
@@ -50,7 +51,7 @@ async def test_a_good_set_up_has_nothing_but_notes(selling: Settings) -> None:
     assert all(scope in unchecked for scope in NOT_CHECKED)
 
 
-@pytest.mark.parametrize("collection", READ)
+@pytest.mark.parametrize("collection", [*READ, "organizations"])
 async def test_each_missing_scope_is_named_once(
     selling: Settings, polar_standin: PolarStandIn, collection: str
 ) -> None:
@@ -116,6 +117,47 @@ async def test_a_plan_needs_a_recurring_product_and_a_monthly_one_is_expected(
     polar_standin.add_product("Yearly", 1900, id_=str(PLAN), interval="year")
     [(level, text)] = serious(await findings(selling))
     assert (level, "every year, not every month" in text) == ("warning", True)
+
+
+@pytest.mark.parametrize("proration", ["prorate", "invoice", "auto", "reset"])
+async def test_changes_of_plan_that_are_settled_at_once_are_an_error_that_says_what_to_change(
+    selling: Settings, polar_standin: PolarStandIn, proration: str
+) -> None:
+    polar_standin.settle_changes_of_plan(proration)
+    [(level, text)] = serious(await findings(selling))
+    assert level == "error"
+    assert f"settled by '{proration}'" in text
+    assert "subscription_settings.proration_behavior = next_period" in text
+    assert "customer_portal_settings.subscription.update_plan = false" in text
+
+
+async def test_the_settings_of_a_new_organization_are_not_those_we_need(selling: Settings) -> None:
+    async with PolarStandIn(token="polar_oat_new") as fresh:
+        fresh.add_product("Starter", 999, id_=str(PACK))
+        fresh.add_product("Plan", 1900, id_=str(PLAN), interval="month")
+        own = {"polar_url": fresh.url, "polar_access_token": SecretStr("polar_oat_new")}
+        [(level, text)] = serious(await findings(selling, **own))
+    assert (level, "settled by 'prorate'" in text) == ("error", True)
+
+
+async def test_where_customers_cannot_change_plans_or_none_is_sold_the_proration_does_not_matter(
+    selling: Settings, polar_standin: PolarStandIn
+) -> None:
+    polar_standin.settle_changes_of_plan("prorate")
+    assert serious(await findings(selling, plans=())) == []
+    portal = polar_standin.market.organization["customer_portal_settings"]["subscription"]
+    portal["update_plan"] = False
+    assert serious(await findings(selling)) == []
+
+
+@pytest.mark.parametrize("said", [{}, {"subscription_settings": {}}, {"proration_behavior": "invoice"}])
+def test_an_organization_that_says_nothing_of_it_is_taken_for_one_that_allows_changes(said: dict[str, object]) -> None:
+    known = {"id": str(uuid4()), "created_at": "2026-10-01T10:00:00Z", "name": "Ada", **said}
+    organization = wire.Organization.model_validate(known)
+    assert organization.customers_change_plans
+    assert organization.proration == said.get("proration_behavior", "unknown")
+    older = wire.Organization.model_validate({**known, "subscription_settings": {"allow_customer_updates": False}})
+    assert not older.customers_change_plans
 
 
 async def test_two_offers_of_one_product_cannot_be_told_apart(selling: Settings) -> None:

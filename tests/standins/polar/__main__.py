@@ -31,6 +31,7 @@ def arguments() -> argparse.Namespace:
         "--token", default=os.environ.get("POLAR_STANDIN_TOKEN"), help="access token to take (or POLAR_STANDIN_TOKEN)"
     )
     parser.add_argument("--product", action="append", default=[], metavar="NAME:CENTS:ID[:INTERVAL]")
+    parser.add_argument("--proration", default="prorate", help="how a change of plan in the portal is paid")
     parser.add_argument("--tax", type=float, default=0.0, help="percent on top of prices")
     parser.add_argument("--file", type=Path, help="keeps the state over a restart")
     parser.add_argument("--time-scale", type=float, default=1.0, help="shortens the pauses between deliveries")
@@ -52,6 +53,7 @@ async def serve(chosen: argparse.Namespace) -> None:
     )
     for text in chosen.product:
         _add_product(standin, text)
+    standin.settle_changes_of_plan(chosen.proration)
     async with standin:
         made_up = "" if chosen.token else f"; token {standin.token}"
         made_up += "" if chosen.secret else f"; webhook secret {standin.secret}"

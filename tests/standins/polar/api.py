@@ -23,7 +23,7 @@ SCOPES = frozenset(
     {
         *("checkouts:read", "checkouts:write", "orders:read", "subscriptions:read", "subscriptions:write"),
         *("customers:read", "customer_sessions:write", "refunds:read", "refunds:write", "products:read"),
-        "disputes:read",
+        *("disputes:read", "organizations:read"),
     }
 )
 """Those a token has unless told otherwise."""
@@ -36,6 +36,7 @@ COLLECTIONS: Mapping[str, str] = {
     "subscriptions": "subscriptions",
     "refunds": "refunds",
     "disputes": "disputes",
+    "organizations": "organizations",
 }
 SORTED_BY: Mapping[str, str] = dict.fromkeys(COLLECTIONS, "created_at") | {"subscriptions": "started_at"}
 """The time that a list is sorted by, newest first unless told otherwise. Polar's server knows other criteria, too."""

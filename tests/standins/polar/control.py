@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 VERBS = (
     *("pay", "expire", "decline", "refund", "succeed_refund", "fail_refund", "dispute"),
     *("renew", "begin_renewal", "pay_renewal", "fail_renewal", "give_up_renewal", "prorate"),
+    *("change_plan", "settle_changes_of_plan"),
     *("cancel", "uncancel", "revoke", "end_period", "send"),
 )
 DELIVERY_VERBS = ("hold", "release", "lose", "disable", "enable", "redeliver")

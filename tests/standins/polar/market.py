@@ -27,6 +27,8 @@ TABLES = (
     "disputes",
     "sessions",
     "balances",
+    "entries",
+    "organizations",
 )
 
 Emit = Callable[[str, Json], Any]
@@ -46,6 +48,18 @@ class Market:
     file: Path | None = None
     ahead: timedelta = timedelta()
     tables: dict[str, dict[str, Json]] = field(default_factory=lambda: {name: {} for name in TABLES})
+
+    def __post_init__(self) -> None:
+        self._open()
+
+    def _open(self) -> None:
+        if not self.tables["organizations"]:
+            self.keep("organizations", shapes.organization(self.now()))
+
+    @property
+    def organization(self) -> Json:
+        (organization,) = self.tables["organizations"].values()
+        return organization
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
@@ -77,6 +91,7 @@ class Market:
             return None
         kept: Json = json.loads(self.file.read_text())
         self.tables = {name: kept["tables"].get(name, {}) for name in TABLES}
+        self._open()
         return kept
 
     def add_product(

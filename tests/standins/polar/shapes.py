@@ -33,6 +33,39 @@ def identity(now: datetime) -> Json:
     return {"id": str(uuid4()), "created_at": stamp(now), "modified_at": None}
 
 
+def organization(now: datetime) -> Json:
+    """One as it is when it has been made: customers change plans by themselves, and it is prorated."""
+    return {
+        **identity(now),
+        "id": ORGANIZATION,
+        "name": "Ada Example Company",
+        "slug": "ada-example",
+        "avatar_url": None,
+        "proration_behavior": "prorate",
+        "allow_customer_updates": True,
+        "email": "help@example.com",
+        "website": None,
+        "socials": [],
+        "status": "active",
+        "details_submitted_at": stamp(now),
+        "default_presentment_currency": "usd",
+        "default_tax_behavior": "location",
+        "feature_settings": None,
+        "subscription_settings": {
+            "allow_multiple_subscriptions": False,
+            "proration_behavior": "prorate",
+            "benefit_revocation_grace_period": 0,
+            "prevent_trial_abuse": False,
+            "allow_customer_updates": True,
+        },
+        "customer_portal_settings": {
+            "usage": {"show": True},
+            "subscription": {"update_seats": True, "update_plan": True},
+            "customer": {"allow_email_change": False},
+        },
+    }
+
+
 def product(
     name: str, price: int, now: datetime, *, id_: str | None, interval: str | None, currency: str, archived: bool
 ) -> Json:

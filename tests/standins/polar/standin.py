@@ -172,6 +172,16 @@ class PolarStandIn:
     def prorate(self, subscription_id: str, amount: int) -> Json:
         return self.subscriptions.prorate(subscription_id, amount)
 
+    def settle_changes_of_plan(self, proration: str) -> None:
+        """How a change of plan in the portal is paid (the default of every organization is prorate)."""
+        organization = self.market.organization
+        organization["subscription_settings"]["proration_behavior"] = organization["proration_behavior"] = proration
+        self.changed()
+
+    def change_plan(self, subscription_id: str, product_id: str) -> Json:
+        """As a customer does it in the portal."""
+        return self.subscriptions.change_plan_in_portal(subscription_id, product_id)
+
     def cancel(self, subscription_id: str) -> Json:
         return self.subscriptions.cancel(subscription_id)
 

@@ -49,7 +49,9 @@ class Subscriptions:
             "current_period_end": stamp(time_of(start) + _period(product)),
         }
         self._changed(subscription, "cycled", "updated")
-        return self._order(subscription, product, [(product["name"], subscription["amount"], False)])
+        return self._order(
+            subscription, product, [*self._entries(subscription), (product["name"], subscription["amount"], False)]
+        )
 
     def pay_renewal(self, order_id: str) -> Json:
         """The renewal's charge went through, at once or late."""
@@ -130,6 +132,14 @@ class Subscriptions:
         """A subscription that was canceled comes to the end of its period."""
         return self._end(self._living(subscription_id), "canceled")
 
+    def change_plan_in_portal(self, subscription_id: str, product_id: str) -> Json:
+        """As a customer does it: by the organization's settings. Raises Refusal where it forbids that."""
+        organization = self._market.organization
+        if not organization["customer_portal_settings"]["subscription"]["update_plan"]:
+            raise refused(403, "UpdateSubscriptionPlanNotAllowed", "Updating subscription plan is not allowed.")
+        behaviour = organization["subscription_settings"]["proration_behavior"]
+        return self.change_plan(subscription_id, product_id, behaviour)
+
     def change_plan(self, subscription_id: str, product_id: str, behaviour: str) -> Json:
         """Raises Refusal where there is no such recurring product."""
         subscription = self._living(subscription_id)
@@ -142,11 +152,30 @@ class Subscriptions:
             self._changed(subscription, "updated")
             return subscription
         difference = product["prices"][0]["price_amount"] - subscription["amount"]
+        if behaviour == "prorate":
+            self._note_rest(subscription, product)
         self._change_product(subscription, product)
         self._changed(subscription, "updated")
         if behaviour == "invoice":
             self.prorate(subscription_id, difference // 2)
         return subscription
+
+    def _note_rest(self, subscription: Json, product: Json) -> None:
+        """What the next order also has: the rest of the period, given back of the old plan and charged of the new."""
+        market = self._market
+        ends, whole = time_of(subscription["current_period_end"]), _period(product)
+        rest = max(0.0, (ends - market.now()) / whole)
+        old = market.get("products", subscription["product_id"])
+        lines = [
+            (f"Remaining time on {old['name']}", -round(subscription["amount"] * rest)),
+            (f"Remaining time on {product['name']}", round(product["prices"][0]["price_amount"] * rest)),
+        ]
+        noted = market.tables["entries"].setdefault(subscription["id"], {"lines": []})
+        noted["lines"] += [[label, amount, True] for label, amount in lines]
+
+    def _entries(self, subscription: Json) -> list[tuple[str, int, bool]]:
+        noted = self._market.tables["entries"].pop(subscription["id"], {"lines": []})
+        return [(label, amount, proration) for label, amount, proration in noted["lines"]]
 
     def drop_change(self, subscription_id: str) -> Json:
         subscription = self._living(subscription_id)
