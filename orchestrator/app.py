@@ -33,6 +33,8 @@ from orchestrator.cross_origin import cors
 from orchestrator.database import make_engine, sessions
 from orchestrator.group_commit import GroupCommit
 from orchestrator.jobs.events import JobNews
+from orchestrator.jobs.link_routes import downloads
+from orchestrator.jobs.link_routes import router as links
 from orchestrator.jobs.routes import router as jobs
 from orchestrator.local.processes import end_with_parent
 from orchestrator.logs import configure_logging
@@ -42,7 +44,12 @@ from orchestrator.rate_limits.dependencies import limited
 from orchestrator.rate_limits.service import RateLimits
 from orchestrator.settings import Settings, get_settings
 from orchestrator.settings_check import insist
+from orchestrator.slow_bodies import SlowBodyMiddleware
+from orchestrator.slow_headers import http_within
 from orchestrator.storage import Storage
+from orchestrator.uploads.middleware import TusMiddleware
+from orchestrator.uploads.routes import discovery
+from orchestrator.uploads.routes import router as uploads
 from orchestrator.voices.routes import router as voices
 
 PROBES_AT_ONCE = 4
@@ -72,8 +79,10 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.add_middleware(BodyLimitMiddleware, streaming=frozenset({"/v1/media"}))
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(SlowBodyMiddleware, settings=settings)
     ErrorHandlers({octavia_web.PREFIX: octavia_web.answer_error}).install(app)
+    app.add_middleware(TusMiddleware)
     app.add_middleware(CORSMiddleware, **cors(settings))  # outermost, so that a page can read refusals too
     app.include_router(webhooks)  # first, for routes are tried in turn and these are in a hurry
     for router in (entering, own, billing, voices):
@@ -81,7 +90,9 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     app.include_router(
         credits, dependencies=[Depends(not_stored), Depends(limited("default"))], responses=documented(429)
     )
-    for router in (media, jobs):
+    app.include_router(discovery)
+    app.include_router(downloads)
+    for router in (media, uploads, jobs, links):
         app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
     octavia_web.install(app)
     _add_health(app)
@@ -163,6 +174,7 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,  # orchestrator.client_address reads them, and from trusted proxies only
         timeout_graceful_shutdown=DRAIN_S,
+        http=http_within(settings.header_timeout_s),
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.settings import Settings
+from orchestrator.uploads import tus
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 EXPOSED = (
@@ -14,6 +15,7 @@ EXPOSED = (
     "Retry-After",
     "WWW-Authenticate",
     "X-Request-Id",
+    *tus.HEADERS,
 )
 """Headers of ours that a page may read beside those every page may."""
 REMEMBERED_S = 600

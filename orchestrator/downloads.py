@@ -3,11 +3,13 @@
 import re
 import unicodedata
 from collections.abc import Mapping
+from typing import Protocol
 from urllib.parse import quote
 
 from fastapi import Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
+from orchestrator.context import AppContext
 from orchestrator.errors import OctaviaError
 from orchestrator.ranges import UnsatisfiableRangeError, matches_etag, parse_range
 from orchestrator.storage import Storage
@@ -21,6 +23,40 @@ class RangeNotSatisfiableError(OctaviaError):
             416,
             headers={"Content-Range": f"bytes */{size}"},
         )
+
+
+class StoredFile(Protocol):
+    """A row that names an object: an artifact, a media."""
+
+    @property
+    def storage_key(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def content_type(self) -> str: ...
+
+
+async def deliver(request: Request, context: AppContext, file: StoredFile, filename: str) -> Response:
+    """The file as `send` answers, or by the setting `storage_redirect` a redirect to where the object store has it.
+
+    Raises MissingObjectError, RangeNotSatisfiableError.
+    """
+    await context.storage.size(file.storage_key)
+    if context.settings.storage_redirect and request.method == "GET":
+        url = await context.storage.link(file.storage_key)
+        if url is not None:
+            return RedirectResponse(url, 307, headers={"Cache-Control": "no-store"})
+    return send(
+        request,
+        context.storage,
+        file.storage_key,
+        size=file.size,
+        sha256=file.sha256,
+        content_type=file.content_type,
+        filename=filename,
+    )
 
 
 def send(

@@ -35,7 +35,23 @@ class Settings(BaseSettings):
     """A PostgreSQL to use (postgresql://user:password@host/name); None: `octavia up` runs its own in data_dir."""
 
     storage_url: str | None = None
-    """Where files lie: s3://bucket/prefix, file:///folder; None: the folder data_dir/storage."""
+    """Where files lie: s3://bucket/prefix, file:///folder; None: the folder data_dir/storage.
+
+    Of an object store the environment says the rest, as obstore reads it: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    (or a machine's or pod's role), AWS_REGION, and for another provider than AWS AWS_ENDPOINT (https://…; with
+    AWS_ALLOW_HTTP=true also http://…). The bucket needs a lifecycle rule that aborts incomplete multipart uploads after
+    a day: those of killed processes stay until then.
+    """
+
+    storage_redirect: bool = False
+    """Downloads are redirected to the object store, by a link signed for 15 minutes, instead of passing through the
+    API: its address must be one that browsers reach, and they name files as they lie there."""
+
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """Where browsers reach this API, for the links it gives out; None: the address that was asked for the link."""
+
+    download_link_minutes: int = Field(default=60, ge=1)
+    """How long a download link is good for, if its maker does not want it shorter."""
 
     scratch_dir: Path | None = None
     """Where workers keep what they make on the way, a few times the size of a media; None: data_dir/scratch."""
@@ -45,9 +61,6 @@ class Settings(BaseSettings):
 
     api_port: int = 8000
     """Port the API listens on."""
-
-    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
-    """Where the API is reached from outside, for links in its answers; None: where the request was sent."""
 
     model_address: str = "127.0.0.1:8101"
     """gRPC address of the model plane (Open Inference Protocol)."""
@@ -105,6 +118,24 @@ class Settings(BaseSettings):
 
     max_duration_s: float = 36_000
     """Longest media, in seconds."""
+
+    user_storage_bytes: int = Field(default=10 * 1024 * MIB, ge=0)
+    """What a user's media may take in all, together with what their open uploads have announced."""
+
+    open_uploads_per_user: int = Field(default=20, ge=1)
+    """Uploads a user may have on their way at once."""
+
+    upload_hours: float = Field(default=24, gt=0)
+    """A resumable upload that gets no byte for so long ends, and what it sent is deleted."""
+
+    header_timeout_s: float = Field(default=20, gt=0)
+    """How long a request's headers may take."""
+
+    body_grace_s: float = Field(default=30, gt=0)
+    """How long a request's body may stay away in all; what it sends gives it more time again (body_bytes_per_s)."""
+
+    body_bytes_per_s: float = Field(default=1024, gt=0)
+    """The rate above which a request's body may go on for ever."""
 
     model_wait_s: float = 600
     """How long a job waits for a model plane that does not answer before it fails."""

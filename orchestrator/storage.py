@@ -10,20 +10,35 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 from urllib.parse import unquote, urlsplit
 
 import obstore
+import structlog
 from obstore.exceptions import BaseError, GenericError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore, S3Store, from_url
 
 from orchestrator.errors import OctaviaError
 from orchestrator.settings import Settings
 
+if TYPE_CHECKING:  # obstore's types are not there at run time
+    from obstore import GetOptions
+    from obstore.store import RetryConfig
+
+log = structlog.get_logger(__name__)
+
 PART_BYTES = 5 * 2**20
 PARTS_AT_ONCE = 2
 """Bounds the memory of one transfer to about 15 MB."""
+WINDOW_BYTES = 4 * 2**20
+"""What one request to an object store reads: it never lasts long, however slowly the reader takes it."""
+ABORT_S = 10.0
+"""How long a cancelled write may take to remove what it has stored."""
+RETRIES: "RetryConfig" = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+"""Of one request to an object store, with growing pauses."""
+SIGNED_FOR = timedelta(minutes=15)
 
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _FULL_WORDS = tuple(f"os error {number})" for number in _FULL)
@@ -82,7 +97,7 @@ class Storage:
         if parts.scheme in ("", "file"):
             folder = Path(unquote(parts.path)) if settings.storage_url else settings.data_dir / "storage"
             return cls.in_folder(folder)
-        return cls(from_url(settings.storage_url or ""), scratch=scratch)
+        return cls(from_url(settings.storage_url or "", retry_config=RETRIES), scratch=scratch)
 
     @classmethod
     def in_folder(cls, folder: Path) -> Self:
@@ -111,13 +126,28 @@ class Storage:
         return Stored(file.size, file.digest.hexdigest())
 
     async def put_bytes(self, key: str, data: bytes) -> Stored:
-        with _named_errors(key):
+        with _named_errors(key, writing=True):
             await obstore.put_async(self._store, key, data, use_multipart=False)
         return Stored(len(data), (await asyncio.to_thread(hashlib.sha256, data)).hexdigest())
 
     async def _put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
-        with _named_errors(key):
-            await obstore.put_async(self._store, key, chunks, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+        """Cancelled, it first lets obstore abort: a write that is only dropped leaves a multipart upload behind."""
+        stop = asyncio.Event()
+        put = obstore.put_async(
+            self._store, key, _until(stop, chunks), chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+        )
+        writing = asyncio.ensure_future(put)
+        try:
+            with _named_errors(key, writing=True):
+                await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            stop.set()
+            done, _ = await asyncio.wait({writing}, timeout=ABORT_S)
+            if not done:
+                writing.cancel()
+            elif not writing.cancelled() and writing.exception() is None:
+                await self.delete(key)  # it was through before it heard
+            raise
 
     async def size(self, key: str) -> int:
         """Bytes of the object. Raises MissingObjectError."""
@@ -144,15 +174,32 @@ class Storage:
         return b"".join([chunk async for chunk in self.stream(key, start, end)])
 
     async def stream(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes [start, end) in chunks of up to a megabyte; to the end of the object when `end` is left out."""
-        size = await self.size(key)
-        end = size if end is None else min(end, size)
-        if start >= end:
-            return
+        """The bytes [start, end) in chunks of some megabytes at most; to the object's end when `end` is left out.
+
+        All are of one version of the object: where it is replaced or deleted meanwhile, StorageError or
+        MissingObjectError ends the stream.
+        """
         with _named_errors(key):
-            found = await obstore.get_async(self._store, key, options={"range": (start, end)})
-            async for chunk in found.stream(min_chunk_size=2**20):
-                yield bytes(chunk)
+            found = await obstore.head_async(self._store, key)
+            end = found["size"] if end is None else min(end, found["size"])
+            if start < end and self._folder is not None:
+                whole = await obstore.get_async(self._store, key, options={"range": (start, end)})
+                async for chunk in whole.stream(min_chunk_size=2**20):
+                    yield bytes(chunk)
+                return
+            for first in range(start, end, WINDOW_BYTES):
+                window: GetOptions = {"range": (first, min(first + WINDOW_BYTES, end))}
+                if found["e_tag"]:
+                    window["if_match"] = found["e_tag"]
+                part = await obstore.get_async(self._store, key, options=window)
+                yield bytes(await part.bytes_async())
+
+    async def link(self, key: str) -> str | None:
+        """A URL of the object store that lets whoever has it GET the object for 15 minutes; None where it has none."""
+        if not isinstance(self._store, S3Store):
+            return None
+        with _named_errors(key):
+            return await obstore.sign_async(self._store, "GET", key, SIGNED_FOR)
 
     async def delete(self, key: str) -> None:
         """Delete the object, if there is one."""
@@ -199,21 +246,46 @@ class Storage:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
 
+async def _until(stop: asyncio.Event, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks, until `stop` is set: then an error, which makes obstore abort what it writes."""
+    stopped = asyncio.ensure_future(stop.wait())
+    coming: asyncio.Future[bytes] | None = None
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(chunks))
+            await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                raise InterruptedError
+            try:
+                chunk = coming.result()
+            except StopAsyncIteration:
+                return
+            yield chunk
+    finally:
+        stopped.cancel()
+        if coming is not None:
+            coming.cancel()
+
+
 class _named_errors:  # noqa: N801  (reads as the function it stands for)
     """Turns obstore's errors about `key` into ours; everything else passes."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, writing: bool = False) -> None:
         self._key = key
+        self._writing = writing
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, FileNotFoundError):
+        # What obstore does not find while it writes is the bucket; with an errno it is our own file that is missing.
+        no_bucket = self._writing and isinstance(error, FileNotFoundError) and error.errno is None
+        if isinstance(error, FileNotFoundError) and not no_bucket:
             raise MissingObjectError(self._key) from None
         if isinstance(error, GenericError) and any(words in str(error) for words in _FULL_WORDS):
             raise StorageFullError from error
-        if isinstance(error, BaseError):
+        if isinstance(error, BaseError) or no_bucket:
+            log.warning("the file storage failed", key=self._key, error=str(error).partition("\n")[0])
             raise StorageError(self._key) from error
 
 

@@ -17,4 +17,5 @@ pytest_plugins = [
     "tests.fixtures_control_plane",
     "tests.fixtures_system",
     "tests.fixtures_polar",
+    "tests.fixtures_s3",
 ]

@@ -21,6 +21,8 @@ from orchestrator.media.models import Media
 from orchestrator.notifications import messages
 from orchestrator.notifications.models import Mail
 from orchestrator.storage import Storage
+from orchestrator.uploads import keys as upload_keys
+from orchestrator.uploads.models import Upload
 
 log = structlog.get_logger(__name__)
 
@@ -75,12 +77,15 @@ async def _purge(make: Make, storage: Storage, user_id: UUID) -> None:
     async with make() as session:
         jobs = (await session.scalars(sa.select(Job.id).where(Job.user_id == user_id))).all()
         files = (await session.scalars(sa.select(Media.storage_key).where(Media.user_id == user_id))).all()
+        uploads = (await session.scalars(sa.select(Upload.id).where(Upload.user_id == user_id))).all()
     for job_id in jobs:
         await storage.delete_prefix(keys.everything(str(job_id)))
     for key in files:
         await storage.delete(key)
+    for upload_id in uploads:
+        await storage.delete_prefix(upload_keys.everything(upload_id))
     async with make.begin() as session:
-        for table in (Job, Media, LoginSession, ApiToken, EmailToken, SecurityEvent, Mail):
+        for table in (Job, Media, Upload, LoginSession, ApiToken, EmailToken, SecurityEvent, Mail):
             await session.execute(sa.delete(table).where(table.user_id == user_id))
         await inbox.forget_user(session, user_id)  # purchases and orders stay, as the books must
         await session.execute(

@@ -13,6 +13,7 @@ from orchestrator.database import Base
 from orchestrator.jobs.models import Artifact, HeardWindow, Job, JobEvent, Rendition, SegmentRow
 from orchestrator.media.models import Media
 from orchestrator.notifications.models import Mail
+from orchestrator.uploads.models import Upload
 
 SECRET = frozenset({"password_hash", "hash", "storage_key", "text_hash", "request_hash"})
 """Columns that open something, or say only where our files lie."""
@@ -25,6 +26,7 @@ OWN: dict[str, type[Base]] = {
     "security_events": SecurityEvent,
     "mails": Mail,
     "media": Media,
+    "uploads": Upload,
     "jobs": Job,
     "purchases": Purchase,
     "orders": PolarOrder,

@@ -318,6 +318,9 @@ class Polar:
             call = Call(what, "GET", path, {**chosen, "sorting": f"-{by}", "page": page, "limit": PAGE})
             listing = await self._http.read(call, wire.Listing)
             for content in listing.items:
+                time = wire.time_in(content, by)
+                if since is not None and time is not None and time < since:
+                    return
                 try:
                     item = parsed(call, model, content)
                 except PolarAnswerError as error:
@@ -325,9 +328,6 @@ class Polar:
                         raise
                     leave(Unreadable(as_id(content.get("id")), as_id(content.get("order_id")), error.message))
                     continue
-                time: datetime | None = getattr(item, by)
-                if since is not None and time is not None and time < since:
-                    return
                 if item.id not in seen:
                     seen.add(item.id)
                     yield item

@@ -1,4 +1,4 @@
-"""What a run of the reconciliation does, part by part: four lists of Polar's, then what our own books leave open."""
+"""What a run of the reconciliation does, part by part: four lists of Polar's, what was left, our own open ends."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -40,7 +40,7 @@ AT_ONCE = 200
 """Purchases, orders and subscriptions of ours that one run asks Polar about one by one, and leftovers of a kind."""
 TAKES_NO_QUESTION = (PolarUnauthorizedError, PolarRateLimitedError)
 BORNE = 3
-"""How often a run bears no answer about a single thing; with the next one the part is over."""
+"""How often a part bears no answer about a single thing; with the next one it is over."""
 
 Make = async_sessionmaker[AsyncSession]
 Work = Callable[[AsyncSession], Awaitable[int]]
@@ -64,12 +64,11 @@ class Repairs:
         async with self._make() as session:
             self._left = {(each.kind, each.id) for each in await leftovers.listed(session)}
         parts: Mapping[str, Callable[[], Awaitable[None]]] = {
-            "orders": lambda: self._through("order", self._polar.orders, self._ask_order, self._take_order),
-            "refunds": lambda: self._through("refund", self._polar.refunds, self._ask_refund, self._take_refund),
-            "disputes": lambda: self._through("dispute", self._polar.disputes, self._ask_dispute, self._take_dispute),
-            "subscriptions": lambda: self._through(
-                "subscription", self._polar.subscriptions, self._ask_subscription, self._take_subscription
-            ),
+            "orders": lambda: self._through("order", self._polar.orders, self._take_order),
+            "refunds": lambda: self._through("refund", self._polar.refunds, self._take_refund),
+            "disputes": lambda: self._through("dispute", self._polar.disputes, self._take_dispute),
+            "subscriptions": lambda: self._through("subscription", self._polar.subscriptions, self._take_subscription),
+            "leftovers": self._ask_again,
             "open orders": lambda: self._each(PolarOrder, _unpaid(now), self._ask_order),
             "purchases": lambda: self._each(Purchase, _stale(now), lambda id_: self._end_or_repair(id_, now)),
             "overdue subscriptions": lambda: self._each(PolarSubscription, _overdue(now), self._ask_subscription),
@@ -88,6 +87,7 @@ class Repairs:
         """Do a part; where it was not done, why."""
         if self._over is not None:
             return self._over
+        self._unanswered = 0
         try:
             await work()
         except PolarError as error:
@@ -101,10 +101,9 @@ class Repairs:
         self,
         kind: Kind,
         listed: Callable[..., AsyncIterator[Item]],
-        ask: Callable[[UUID], Awaitable[None]],
         take: Callable[[Item], Awaitable[None]],
     ) -> None:
-        """Take over what a list has, and what earlier runs had to leave of it.
+        """Take over what a list has, and leave what cannot be read.
 
         Raises PolarAnswerError where something in it cannot even be left, for it says no id.
         """
@@ -113,13 +112,23 @@ class Repairs:
             await take(item)
         for each in unreadable:
             await self._pass_over(kind, each)
-        async with self._make() as session:
-            waiting = await leftovers.waiting(session, kind, AT_ONCE)
-        for id_ in waiting:
-            await ask(id_)
         nameless = sum(each.id is None for each in unreadable)
         if nameless:
             raise PolarAnswerError(f"list {kind}s", f"gave {nameless} without an id")
+
+    async def _ask_again(self) -> None:
+        """Ask for what earlier runs had to leave."""
+        asks: Mapping[Kind, Callable[[UUID], Awaitable[None]]] = {
+            "order": self._ask_order,
+            "refund": lambda id_: self._ask("refund", id_, self._polar.one_refund, self._take_refund),
+            "dispute": lambda id_: self._ask("dispute", id_, self._polar.dispute, self._take_dispute),
+            "subscription": self._ask_subscription,
+        }
+        for kind, ask in asks.items():
+            async with self._make() as session:
+                waiting = await leftovers.waiting(session, kind, AT_ONCE)
+            for id_ in waiting:
+                await ask(id_)
 
     async def _pass_over(self, kind: Kind, each: Unreadable) -> None:
         self._row.failed += 1
@@ -182,12 +191,6 @@ class Repairs:
 
     async def _ask_order(self, order_id: UUID) -> None:
         await self._ask("order", order_id, self._polar.order, self._take_order)
-
-    async def _ask_refund(self, refund_id: UUID) -> None:
-        await self._ask("refund", refund_id, self._polar.one_refund, self._take_refund)
-
-    async def _ask_dispute(self, dispute_id: UUID) -> None:
-        await self._ask("dispute", dispute_id, self._polar.dispute, self._take_dispute)
 
     async def _ask_subscription(self, subscription_id: UUID) -> None:
         await self._ask("subscription", subscription_id, self._polar.subscription, self._take_subscription)

@@ -5,12 +5,13 @@ event that cannot be read would be repeated and in the end lost. Field names are
 currency's smallest unit. Source: Polar's OpenAPI documents, versions 2026-04 and 2026-10.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 
 def _zoned(time: datetime) -> datetime:
@@ -18,6 +19,15 @@ def _zoned(time: datetime) -> datetime:
 
 
 Time = Annotated[datetime, AfterValidator(_zoned)]
+_TIME: TypeAdapter[datetime] = TypeAdapter(Time)
+
+
+def time_in(content: Mapping[str, Any], name: str) -> datetime | None:
+    """A time of an object that may be unreadable otherwise; None where it has none."""
+    try:
+        return _TIME.validate_python(content.get(name))
+    except ValidationError:
+        return None
 
 
 class Wire(BaseModel):

@@ -11,11 +11,12 @@ from fastapi.sse import format_sse_event
 
 from orchestrator.accounts.authentication import CurrentUser
 from orchestrator.context import Context, DbSession
-from orchestrator.downloads import send
+from orchestrator.downloads import deliver
 from orchestrator.errors import OctaviaError
 from orchestrator.idempotency import key_header
 from orchestrator.jobs import checks, service
 from orchestrator.jobs.events import TERMINAL, events_after, follow
+from orchestrator.jobs.links import download_name
 from orchestrator.jobs.models import Job, JobEvent
 from orchestrator.jobs.schemas import (
     ArtifactList,
@@ -170,6 +171,7 @@ _DOWNLOAD: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file", "content": {"application/octet-stream": {}}},
     206: {"description": "The part a Range header asked for", "content": {"application/octet-stream": {}}},
     304: {"description": "The file the client has (If-None-Match) is the current one"},
+    307: {"description": "The file is at the object store, where the server is set so"},
     **documented(401, 404, 416, 422, 503),
 }
 
@@ -188,16 +190,7 @@ async def download_artifact(
         job = await service.get(session, user.id, job_id)
         file = await service.artifact(session, job_id, name)
         media = await media_service.get(session, user.id, job.media_id)
-    await context.storage.size(file.storage_key)
-    return send(
-        request,
-        context.storage,
-        file.storage_key,
-        size=file.size,
-        sha256=file.sha256,
-        content_type=file.content_type,
-        filename=f"{media.filename.rpartition('.')[0] or media.filename}.{file.name}",
-    )
+    return await deliver(request, context, file, download_name(media.filename, file))
 
 
 @router.get("/languages", responses=documented(401, 503))

@@ -29,6 +29,7 @@ from orchestrator.notifications.mailer import mailer_from
 from orchestrator.settings import Settings, get_settings
 from orchestrator.settings_check import insist
 from orchestrator.storage import Storage
+from orchestrator.uploads.sweeper import sweep_for_ever as sweep_uploads_for_ever
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +63,11 @@ async def run(settings: Settings, executor_id: str) -> int:
             )
             if settings.billing:
                 await DBOS.apply_schedules_async(billing_workflows.schedules(settings))
-            parts = {"heartbeat": heartbeat.run(), "sweeper": sweep_for_ever(engine, storage)}
+            parts = {
+                "heartbeat": heartbeat.run(),
+                "sweeper": sweep_for_ever(engine, storage),
+                "sweeper of uploads": sweep_uploads_for_ever(settings, engine, storage),
+            }
             log.info("worker ready", executor_id=executor_id)
             async with kept(parts, stop) as failed:
                 log.info("worker draining", seconds=settings.drain_s)

@@ -2,18 +2,24 @@
 
 import asyncio
 from dataclasses import asdict
+from typing import Protocol
 from uuid import UUID
 
+import sqlalchemy as sa
 from fastapi import Request
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from uuid_utils.compat import uuid7
 
 from orchestrator.context import AppContext
 from orchestrator.errors import OctaviaError
 from orchestrator.media.models import Media
 from orchestrator.media.probe import Probe, probe
-from orchestrator.media.upload import Received, TooLargeError, receive
+from orchestrator.media.upload import TooLargeError, announced_size, receive
 from orchestrator.ownership import get_own, newest_first, owned_by
+from orchestrator.settings import Settings
+from orchestrator.storage import Storage, Stored
+from orchestrator.uploads import quotas
+from orchestrator.uploads.errors import QuotaExceededError
 
 
 class TooLongError(OctaviaError):
@@ -24,48 +30,81 @@ class TooLongError(OctaviaError):
         super().__init__("too_long", message, 422, limit=limit_s)
 
 
+class Surroundings(Protocol):
+    """What taking a file in needs of the process it happens in: an API, or a worker that ends what an API left."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def sessions(self) -> async_sessionmaker[AsyncSession]: ...
+    @property
+    def storage(self) -> Storage: ...
+    @property
+    def probes(self) -> asyncio.Semaphore: ...
+
+
+def media_prefix(media_id: UUID) -> str:
+    """The prefix of all a media's objects."""
+    return f"media/{media_id}"
+
+
+def source_key(media_id: UUID) -> str:
+    """Where a media's file lies in storage."""
+    return f"media/{media_id}/source"
+
+
 async def upload(request: Request, context: AppContext, user_id: UUID) -> Media:
     """Store, probe and record the file of a multipart request. Of a refused or broken upload nothing stays."""
+    announced = announced_size(request, context.settings.max_upload_bytes)
     media_id = uuid7()
-    key = f"media/{media_id}/source"
-    try:
-        received = await receive(request, context.storage, key, context.settings.max_upload_bytes)
-        async with context.probes, context.storage.local(key) as path:
-            found = await probe(path)
-        _check_limits(context, received, found)
-        media = _row(media_id, user_id, key, received, found)
-        async with context.sessions.begin() as session:
-            session.add(media)
-    except BaseException:
-        # Also when the client has gone: the deletion outlives the request.
-        await asyncio.shield(context.storage.delete(key))
-        raise
+    key = source_key(media_id)
+    async with quotas.reserved(context.sessions, context.settings, user_id, media_id, announced) as reservation:
+        try:
+            received = await receive(request, context.storage, key, reservation.size)
+            media = await examine(context, media_id, user_id, received.filename, received.stored)
+            async with context.sessions.begin() as session:
+                await reservation.settle(session)
+                session.add(media)
+        except sa.exc.SQLAlchemyError:
+            raise  # whether the media is there is not known, so its file stays until the sweeper has looked
+        except BaseException as error:
+            # Also when the client has gone: the deletion outlives the request.
+            await asyncio.shield(context.storage.delete(key))
+            if isinstance(error, TooLargeError) and error.limit == reservation.size < announced.most:
+                raise QuotaExceededError(reservation.room.limit, reservation.room.used) from error
+            raise
     return media
 
 
-def _check_limits(context: AppContext, received: Received, found: Probe) -> None:
-    settings = context.settings
-    limit = settings.max_video_bytes if found.kind == "video" else settings.max_audio_bytes
-    if received.stored.size > limit:
-        raise TooLargeError(limit, f"{found.kind} file")
-    if found.duration > settings.max_duration_s:
-        raise TooLongError(found.duration, settings.max_duration_s)
+async def examine(around: Surroundings, media_id: UUID, user_id: UUID, filename: str, stored: Stored) -> Media:
+    """What lies stored under `source_key`, probed and held to its kind's limits: a media that is in no session yet.
 
-
-def _row(media_id: UUID, user_id: UUID, key: str, received: Received, found: Probe) -> Media:
+    Raises probe's errors, TooLargeError, TooLongError.
+    """
+    async with around.probes, around.storage.local(source_key(media_id)) as path:
+        found = await probe(path)
+    _check_limits(around.settings, stored, found)
     return Media(
         id=media_id,
         user_id=user_id,
-        filename=received.filename,
+        filename=filename,
         kind=found.kind,
         content_type=found.content_type,
-        size=received.stored.size,
-        sha256=received.stored.sha256,
+        size=stored.size,
+        sha256=stored.sha256,
         duration=found.duration,
         video=asdict(found.video) if found.video else None,
         audio=[asdict(stream) for stream in found.audio],
-        storage_key=key,
+        storage_key=source_key(media_id),
     )
+
+
+def _check_limits(settings: Settings, stored: Stored, found: Probe) -> None:
+    limit = settings.max_video_bytes if found.kind == "video" else settings.max_audio_bytes
+    if stored.size > limit:
+        raise TooLargeError(limit, f"{found.kind} file")
+    if found.duration > settings.max_duration_s:
+        raise TooLongError(found.duration, settings.max_duration_s)
 
 
 async def get(session: AsyncSession, user_id: UUID, media_id: UUID) -> Media:

@@ -10,6 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from orchestrator.errors import OctaviaError
 from orchestrator.media.names import UNTITLED, display_name
 from orchestrator.storage import Storage, Stored
+from orchestrator.uploads.quotas import Size
 
 FIELD = "file"
 ENVELOPE_BYTES = 64 * 2**10
@@ -23,6 +24,7 @@ class TooLargeError(OctaviaError):
         message = f"The {kind} is too large: at most {limit / 2**20:g} MB are accepted. Compress or cut it."
         # The rest of the body is not read, so the connection cannot carry another request.
         super().__init__("too_large", message, 413, headers={"Connection": "close"}, limit=limit)
+        self.limit = limit
 
 
 class NotMultipartError(OctaviaError):
@@ -50,15 +52,26 @@ class Received:
     stored: Stored
 
 
+def announced_size(request: Request, limit: int) -> Size:
+    """How large the file can be, by the length of the body where that is announced.
+
+    Raises TooLargeError where it must be larger than `limit`.
+    """
+    announced = request.headers.get("content-length", "")
+    if not announced.isdecimal():
+        return Size(0, limit)
+    least = max(0, int(announced) - ENVELOPE_BYTES)
+    if least > limit:
+        raise TooLargeError(limit)
+    return Size(least, min(limit, int(announced)))
+
+
 async def receive(request: Request, storage: Storage, key: str, limit: int) -> Received:
     """Store the body's field `file`, of at most `limit` bytes, under `key`.
 
-    Raises TooLargeError before reading where the length is announced, else when the limit is passed; NotMultipartError,
-    BrokenUploadError, NoFileError, StorageFullError. Whatever ends it early, nothing is stored.
+    Raises TooLargeError when the limit is passed; NotMultipartError, BrokenUploadError, NoFileError, StorageFullError.
+    Whatever ends it early, nothing is stored.
     """
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit + ENVELOPE_BYTES:
-        raise TooLargeError(limit)
     parser = _FileParser(_boundary(request))
     stored = await storage.put_stream(key, _file_bytes(request, parser, limit))
     return Received(parser.filename, stored)

@@ -8,8 +8,20 @@ from orchestrator.jobs import models as jobs
 from orchestrator.media import models as media
 from orchestrator.notifications import models as notifications
 from orchestrator.rate_limits import models as rate_limits
+from orchestrator.uploads import models as uploads
 from orchestrator.voices import models as voices
 
-__all__ = ["accounts", "billing", "credits", "jobs", "media", "metadata", "notifications", "rate_limits", "voices"]
+__all__ = [
+    "accounts",
+    "billing",
+    "credits",
+    "jobs",
+    "media",
+    "metadata",
+    "notifications",
+    "rate_limits",
+    "uploads",
+    "voices",
+]
 
 metadata = Base.metadata

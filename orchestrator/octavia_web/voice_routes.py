@@ -15,7 +15,6 @@ from orchestrator.octavia_web.languages import language as code_of
 from orchestrator.octavia_web.languages import name_of
 from orchestrator.rate_limits.dependencies import within
 from orchestrator.voices import service
-from orchestrator.voices.links import PreviewLink
 from orchestrator.voices.routes import Key, send_preview
 from orchestrator.voices.samples import sample
 
@@ -58,7 +57,7 @@ async def preview(
     name = code_of(voice_id) if voice_id == language else voice_id
     found = await service.preview(context, user.id, name or voice_id, code, text.strip() or None)
     return said(
-        preview_url=f"/api/voices/previews/{found.link.path}",
+        preview_url=f"/api/voices/previews/{found.key}.mp3?{found.query}",
         voice_id=found.voice.name,
         credits_used=found.credits,
         credits_remaining=found.available,
@@ -68,7 +67,7 @@ async def preview(
 @router.get("/previews/{key}.mp3", dependencies=within("look"))
 async def hear(key: Key, expires: int, signature: str, request: Request, context: Context) -> Response:
     """A media element fetches it without a token."""
-    return await send_preview(context, request, PreviewLink(key, expires, signature))
+    return await send_preview(context, request, key, expires, signature)
 
 
 def _speakers(known: Capabilities, code: str) -> list[Voice]:

@@ -27,6 +27,7 @@ Action = Literal[
     "ask_polar",
     "preview_voice",
     "look",
+    "download",
     "default",
 ]
 Scope = Literal["address", "account", "pair", "slowed_pair", "overall"]
@@ -99,6 +100,8 @@ RULES: Mapping[Action, Rule] = {
     # Polar answers 500 requests a minute of ours, 100 in its sandbox; a purchase is one or two, and webhooks none.
     "buy": Rule("buy", address="60/hour", account="30/hour", overall="100/minute", of_user=True),
     "ask_polar": Rule("ask Polar", address="120/minute", account="60/minute", overall="300/minute", of_user=True),
+    # Its links are signed and nobody guesses one: this only bounds the work that strangers make.
+    "download": Rule("download", address="1200/minute", account=None, overall=None),
     # Address above account: an office has one address. No overall limit: every request would wait for that one row.
     "preview_voice": Rule(
         "preview a voice", address="120/minute", account="30/minute", overall="600/minute", of_user=True

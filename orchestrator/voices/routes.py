@@ -9,13 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.accounts.authentication import CurrentUser
 from orchestrator.context import AppContext, Context
 from orchestrator.downloads import send
-from orchestrator.errors import NotFoundError
 from orchestrator.languages import Language
 from orchestrator.problems import documented
 from orchestrator.rate_limits.dependencies import within
 from orchestrator.voices import service
-from orchestrator.voices.links import PreviewLink, check
-from orchestrator.voices.models import VoicePreview
 from orchestrator.voices.samples import sample
 
 router = APIRouter(prefix="/v1/voices", tags=["voices"])
@@ -80,7 +77,7 @@ async def preview_voice(
     """Have a voice say a text. Each voice and text is paid for once, however often one asks."""
     found = await service.preview(context, user.id, name, request.language, request.text)
     return PreviewView(
-        url=f"/v1/voices/previews/{found.link.path}",
+        url=f"/v1/voices/previews/{found.key}.mp3?{found.query}",
         voice=found.voice.name,
         language=found.language,
         seconds=found.seconds,
@@ -98,7 +95,7 @@ _SOUND: dict[int | str, dict[str, Any]] = {
 @router.get(
     "/previews/{key}.mp3",
     response_class=Response,
-    responses={**_SOUND, **documented(404, 410, 416, 422, 429, 503)},
+    responses={**_SOUND, **documented(403, 410, 416, 422, 429, 503)},
     dependencies=within("look"),
 )
 async def hear_preview(
@@ -109,16 +106,12 @@ async def hear_preview(
     context: Context,
 ) -> Response:
     """The sound of a preview, for whoever has its link."""
-    return await send_preview(context, request, PreviewLink(key, expires, signature))
+    return await send_preview(context, request, key, expires, signature)
 
 
-async def send_preview(context: AppContext, request: Request, link: PreviewLink) -> Response:
-    """Raises LinkOverError, NotFoundError."""
-    check(context.settings.signing_key(), link)
-    async with context.sessions() as session:
-        kept = await session.get(VoicePreview, link.key)
-    if kept is None:
-        raise NotFoundError("preview", link.key)
+async def send_preview(context: AppContext, request: Request, key: str, expires: int, signature: str) -> Response:
+    """Raises LinkInvalidError, LinkExpiredError, LinkRevokedError."""
+    kept = await service.opened(context, key, expires, signature)
     return send(
         request,
         context.storage,

@@ -22,14 +22,15 @@ from orchestrator.credits.models import CreditEntry
 from orchestrator.credits.prices import quote
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import Speech, Utterance
+from orchestrator.signed_links import LinkRevokedError, check, link_keys, signature
 from orchestrator.storage import Storage
-from orchestrator.voices.links import PreviewLink, sign
 from orchestrator.voices.models import VoicePreview
 from orchestrator.voices.samples import sample
 
 log = structlog.get_logger(__name__)
 
 LONGEST_TEXT = 300
+LINK_LIFETIME = timedelta(hours=1)
 KEPT = timedelta(days=30)
 """A preview nobody asks for so long is deleted."""
 
@@ -51,9 +52,11 @@ class UnfitTextError(OctaviaError):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Where to hear it, what it cost this time, and what the user has left."""
+    """Which one it is, what it cost this time, and what the user has left."""
 
-    link: PreviewLink
+    key: str
+    query: str
+    """To be put behind the preview's path, so that it opens without a token."""
     voice: Voice
     language: str
     seconds: float
@@ -87,8 +90,27 @@ async def preview(context: AppContext, user_id: UUID, name: str, language: str |
         before = (await ledger.balance(session, user_id)).available
         await _pay(session, user_id, key, price)
         after = (await ledger.balance(session, user_id)).available
-    link = sign(context.settings.signing_key(), key)
-    return Preview(link, voice, language, kept.seconds, before - after, after)
+    return Preview(key, _signed(context, key), voice, language, kept.seconds, before - after, after)
+
+
+def _path(key: str) -> str:
+    """What a link is signed for, whatever surface it is of."""
+    return f"voice preview {key}"
+
+
+def _signed(context: AppContext, key: str) -> str:
+    expires = int((datetime.now(UTC) + LINK_LIFETIME).timestamp())
+    return f"expires={expires}&signature={signature(link_keys(context.settings)[0], _path(key), expires)}"
+
+
+async def opened(context: AppContext, key: str, expires: int, given: str) -> VoicePreview:
+    """The preview of a link. Raises LinkInvalidError, LinkExpiredError, LinkRevokedError."""
+    check(link_keys(context.settings), _path(key), expires, given, datetime.now(UTC))
+    async with context.sessions() as session:
+        kept = await session.get(VoicePreview, key)
+    if kept is None:
+        raise LinkRevokedError
+    return kept
 
 
 def _voice(there: Capabilities, name: str, language: str | None) -> Voice:

@@ -2,18 +2,31 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 
 class Forwarder:
-    """Forwards 127.0.0.1:`port` to an address, in a thread of its own; while cut it refuses and ends connections."""
+    """Forwards 127.0.0.1:`port` to an address, in a thread of its own; while cut it refuses and ends connections.
 
-    def __init__(self, address: str) -> None:
+    `cuts`: when clients have sent, or with `answers` been sent, so many bytes in all, every connection is ended, once
+    for each figure, and new ones are taken at once; `made` counts those. `down_at`: the same once, and it stays cut
+    until mended.
+    """
+
+    def __init__(
+        self, address: str, cuts: Iterable[int] = (), *, down_at: int | None = None, answers: bool = False
+    ) -> None:
         host, _, port = address.rpartition(":")
         self._target = (host, int(port))
+        self._cuts = deque(sorted(cuts))
+        self._down_at = down_at
+        self._answers = answers
+        self.carried = 0
+        self.made = 0
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -65,14 +78,28 @@ class Forwarder:
         ends = {writer, there_writer}
         self._writers |= ends
         with suppress(OSError):
-            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+            await asyncio.gather(
+                self._pump(reader, there_writer, not self._answers), self._pump(there_reader, writer, self._answers)
+            )
         self._writers -= ends
         for end in ends:
             end.transport.abort()
 
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counts: bool) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+            if counts:
+                self.carried += len(data)
+                await self._cut_in_time()
+        writer.close()
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
+    async def _cut_in_time(self) -> None:
+        if self._cuts and self.carried >= self._cuts[0]:
+            self._cuts.popleft()
+            self.made += 1
+            for writer in list(self._writers):
+                writer.transport.abort()
+        if self._down_at is not None and self.carried >= self._down_at:
+            self._down_at = None
+            await self._cut()

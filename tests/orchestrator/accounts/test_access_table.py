@@ -51,6 +51,8 @@ OPEN = {
     ("GET", "/v1/voices/previews/{key}.mp3"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
+    ("OPTIONS", "/v1/uploads"),
+    ("GET", "/v1/downloads/{job_id}/{name}"),
 }
 """Routes that ask for no token: they are there before one has any, or their caller signs what it sends."""
 
@@ -84,6 +86,12 @@ TABLE = (
     Route("POST", "/v1/media"),
     Route("GET", "/v1/media"),
     Route("GET", "/v1/media/{media_id}", owned=True),
+    Route("POST", "/v1/uploads"),
+    Route("GET", "/v1/uploads"),
+    Route("GET", "/v1/uploads/{upload_id}", owned=True),
+    Route("HEAD", "/v1/uploads/{upload_id}", owned=True),
+    Route("PATCH", "/v1/uploads/{upload_id}", owned=True),
+    Route("DELETE", "/v1/uploads/{upload_id}", owned=True),
     Route("GET", "/v1/languages"),
     Route("GET", "/v1/voices"),
     Route("POST", "/v1/voices/{name}/preview"),
@@ -112,6 +120,7 @@ TABLE = (
     Route("GET", "/v1/jobs/{job_id}/artifacts", owned=True),
     Route("GET", "/v1/jobs/{job_id}/artifacts/{name}", owned=True),
     Route("HEAD", "/v1/jobs/{job_id}/artifacts/{name}", owned=True),
+    Route("POST", "/v1/jobs/{job_id}/artifacts/{name}/link", owned=True),
 )
 
 
@@ -177,7 +186,7 @@ async def bad_tokens(
 
 
 def url(route: Route) -> str:
-    names = ("media_id", "job_id", "name", "session_id", "token_id", "purchase_id")
+    names = ("media_id", "upload_id", "job_id", "name", "session_id", "token_id", "purchase_id")
     return route.path.format(**dict.fromkeys(names, str(uuid4())))
 
 
@@ -223,6 +232,8 @@ async def owned(
     """An id of the user's for every kind of thing that a path can name."""
     with (clips / "a.mp3").open("rb") as file:
         media = (await client.post("/v1/media", files={"file": ("a.mp3", file)})).json()["id"]
+    begun = {"Tus-Resumable": "1.0.0", "Upload-Length": "1000"}
+    upload = (await client.post("/v1/uploads", headers=begun)).headers["Location"].rpartition("/")[2]
     wish = {"kind": "audio_translation", "media_id": media, "target_language": "es"}
     job = (await client.post("/v1/jobs", json=wish)).json()["id"]
     token = (await client.post("/v1/me/tokens", json={"name": "program", "password": PASSWORD})).json()["id"]
@@ -231,7 +242,14 @@ async def owned(
         session.add(Artifact(job_id=UUID(job), name="es.mp3", **ARTIFACT))
         purchase = purchase_of(user.id, STARTER)
         session.add(purchase)
-    ids = {"media_id": media, "job_id": job, "token_id": token, "session_id": login, "purchase_id": purchase.id}
+    ids = {
+        "media_id": media,
+        "upload_id": upload,
+        "job_id": job,
+        "token_id": token,
+        "session_id": login,
+        "purchase_id": purchase.id,
+    }
     return {"name": "es.mp3", **{name: str(value) for name, value in ids.items()}}
 
 

@@ -408,6 +408,9 @@ async def test_what_cannot_be_read_in_a_list_is_left_to_who_asks_for_that(
     assert [order.id async for order in polar_client.orders(leave=left.append)] == [made[2], made[0]]
     assert [(each.id, each.order_id) for each in left] == [(made[1], None)]
     assert "net_amount" in left[0].reason
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    assert [order async for order in polar_client.orders(since=soon, leave=left.append)] == []
+    assert len(left) == 1, "what is older is not asked for, readable or not"
     with pytest.raises(PolarAnswerError, match="net_amount"):
         [_ async for _ in polar_client.orders()]
 

@@ -28,6 +28,7 @@ from orchestrator.billing.models import (
 )
 from orchestrator.billing.polar import Polar
 from orchestrator.billing.polar_errors import PolarRateLimitedError
+from orchestrator.billing.repairs import BORNE
 from orchestrator.credits.models import CreditLot
 from orchestrator.settings import Settings
 from tests.orchestrator.billing.conftest import Books, asking, bought, environment
@@ -278,6 +279,20 @@ async def test_an_order_that_polar_stumbles_over_keeps_no_other_from_its_turn(
         age(refund, 100)
     run = await reconcile()
     assert (run.failed, await books.available(user.id)) == (0, 0), "it is asked for though no list has it or its refund"
+
+
+async def test_what_was_left_and_stays_unanswered_holds_no_watermark_of_a_list(
+    paid: Order, reconcile: Reconcile, polar: PolarStandIn, books: Books
+) -> None:
+    broken = [await paid(days=30) for _ in range(BORNE + 1)]
+    for order in broken:
+        order["net_amount"] = "much"
+    assert (await reconcile()).failed == BORNE + 1
+    polar.faults.add(Fault("GET", "/v1/orders/.+", status=500, times=99))
+    run = await reconcile()
+    assert await not_done(books) == {"leftovers"}
+    assert "500" in (run.error or "")
+    assert len(await left(books)) == BORNE + 1
 
 
 async def test_a_bug_in_one_order_keeps_no_other_from_its_turn(

@@ -61,7 +61,7 @@ def test_after_the_seconds_told_there_is_room_and_a_second_and_a_half_before_the
 def test_every_action_has_a_rule_and_every_rule_limits() -> None:
     assert set(RULES) == set(get_args(Action))
     for action, scopes in limits_of({}).items():
-        nobodys = action in {"refresh", "verify_email", "reset_password", "demo_login", "look"}
+        nobodys = action in {"refresh", "verify_email", "reset_password", "demo_login", "look", "download"}
         assert "address" in scopes
         assert ("account" in scopes) != nobodys, "who comes with a token, or for no account, guesses nothing"
         unbounded = action == "default" or (nobodys and action != "demo_login")

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import time
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -16,8 +17,9 @@ from orchestrator.credits import ledger
 from orchestrator.credits.audit import disagreements
 from orchestrator.inference import ModelPlaneUnavailableError
 from orchestrator.settings import Settings
+from orchestrator.signed_links import link_keys, signature
 from orchestrator.storage import Storage
-from orchestrator.voices import links, service
+from orchestrator.voices import service
 from orchestrator.voices.models import VoicePreview
 from tests.fixtures_control_plane import MakeClient, QueueStandIn
 
@@ -124,13 +126,18 @@ async def test_what_cannot_be_said_is_refused(
 
 async def test_a_link_ends_and_cannot_be_made_up(client: httpx.AsyncClient, rich: None, app_settings: Settings) -> None:
     url = (await client.post(URL, json={})).json()["url"]
-    key = url.split("/")[-1].partition(".")[0]
-    past = links.sign(app_settings.signing_key(), key, datetime.now(UTC) - timedelta(hours=2))
-    forged = links.sign("another secret of the same length....", key)
-    longer = links.PreviewLink(key, past.expires + 10**6, past.signature)
-    for link in (past, forged, longer):
-        answer = await client.get(f"/v1/voices/previews/{link.path}")
-        assert (answer.status_code, answer.json()["code"]) == (410, "link_over")
+    path, signed = url.split("&signature=")
+    begun = path.partition("=")[0]
+    past = int(time.time()) - 10
+    key = path.split("/")[-1].partition(".")[0]
+    over = signature(link_keys(app_settings)[0], f"voice preview {key}", past)
+    for changed, status in (
+        (f"{begun}={past}&signature={over}", 410),
+        (f"{path}0&signature={signed}", 403),
+        (f"{path}&signature={signed[::-1]}", 403),
+        (url.replace(key, "0" * 64), 403),
+    ):
+        assert (await client.get(changed)).status_code == status, changed
 
 
 async def test_a_preview_whose_file_was_lost_is_spoken_again(
@@ -155,7 +162,7 @@ async def test_what_nobody_asks_for_is_deleted(
     async with make_session.begin() as session:
         await session.execute(sa.update(VoicePreview).values(used_at=datetime.now(UTC) - timedelta(days=31)))
     await service.forget_unused(make_session, storage)
-    assert (await client.get(url)).status_code == 404
+    assert (await client.get(url)).status_code == 410
 
 
 async def test_the_library(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,43 @@
+"""A bound on how long a request's headers may take: uvicorn has none of its own."""
+
+from asyncio import TimerHandle, Transport
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+def http_within(seconds: float) -> type[HttpToolsProtocol]:
+    """uvicorn's HTTP for its option `http`, which closes a connection whose headers are not there in time.
+
+    The time of a first request begins with the connection, that of a later one with its first byte.
+    """
+
+    class PunctualHttp(HttpToolsProtocol):
+        _late: TimerHandle | None = None
+
+        def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._begin()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._end()
+            super().connection_lost(exc)
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            if self._late is None:
+                self._begin()
+
+        def on_headers_complete(self, *arguments: Any) -> None:
+            self._end()
+            super().on_headers_complete(*arguments)
+
+        def _begin(self) -> None:
+            self._late = self.loop.call_later(seconds, self.transport.close)
+
+        def _end(self) -> None:
+            if self._late is not None:
+                self._late.cancel()
+                self._late = None
+
+    return PunctualHttp
