@@ -1,5 +1,5 @@
-"""The command line: `octavia up`, `octavia dub`, `octavia subtitles`, `octavia models`, `octavia users`,
-`octavia billing`.
+"""The command line: `octavia up`, `octavia dub`, `octavia subtitles`, `octavia translate-subtitles`,
+`octavia speak-subtitles`, `octavia models`, `octavia users`, `octavia billing`.
 
 What only some commands need is imported by them, so that the others are quick.
 """
@@ -40,6 +40,16 @@ console = Console()
 errors = Console(stderr=True)
 
 SourceFile = Annotated[Path, typer.Argument(help="A video or audio file.", exists=True, dir_okay=False, readable=True)]
+SubtitleFile = Annotated[
+    Path, typer.Argument(help="A subtitle file: srt, vtt, ass or ssa.", exists=True, dir_okay=False, readable=True)
+]
+TextLanguage = Annotated[
+    str | None, typer.Option("--from", help="Language of the file; told by its text when left out.")
+]
+VoiceName = Annotated[str | None, typer.Option(help="Voice to speak with; see `octavia models list`.")]
+SoundFormat = Annotated[
+    str | None, typer.Option("--format", help="Of a sound file: mp3 (when left out), wav, ogg, opus, flac or m4a.")
+]
 Language = Annotated[str | None, typer.Option("--from", help="Language spoken in the file; detected when left out.")]
 Email = Annotated[str, typer.Argument(help="The account's e-mail address.")]
 SHOWN = ("id", "email", "name", "status", "role", "language", "time_zone", "created_at", "verified_at")
@@ -62,29 +72,61 @@ def dub(
     file: SourceFile,
     to: Annotated[str, typer.Option("--to", help="Language to dub into, e.g. es.")],
     source: Language = None,
-    voice: Annotated[str | None, typer.Option(help="Voice to speak with; see `octavia models list`.")] = None,
+    voice: VoiceName = None,
+    format: SoundFormat = None,  # noqa: A002
     out: OutputFolder = Path("out"),
 ) -> None:
     """Dub a video or an audio file into another language."""
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    _run(_perform(Wish(file, out, to=to, source=source, voice=voice)))
+    _run(_perform(Wish(file, out, to=to, source=source, options={"voice": voice, "format": format})))
 
 
 @app.command()
 def subtitles(
     file: SourceFile,
-    format: Annotated[str, typer.Option("--format", help="srt or vtt.")] = "srt",  # noqa: A002
+    format: Annotated[str, typer.Option("--format", help="srt, vtt or ass.")] = "srt",  # noqa: A002
     to: Annotated[str | None, typer.Option("--to", help="Also translate into this language.")] = None,
     source: Language = None,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Write subtitles for a video or an audio file."""
-    if format not in ("srt", "vtt"):
-        raise typer.BadParameter(f"'{format}' is not a subtitle format here: choose srt or vtt", param_hint="--format")
+    if format not in ("srt", "vtt", "ass"):
+        message = f"'{format}' is not a subtitle format here: choose srt, vtt or ass"
+        raise typer.BadParameter(message, param_hint="--format")
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    _run(_perform(Wish(file, out, "subtitles", to, source, suffixes=frozenset({f".{format}"}))))
+    options = {"formats": [format]}
+    _run(_perform(Wish(file, out, "subtitles", to, source, options, suffixes=frozenset({f".{format}"}))))
+
+
+@app.command("translate-subtitles")
+def translate_subtitles(
+    file: SubtitleFile,
+    to: Annotated[str, typer.Option("--to", help="Language to translate into, e.g. es.")],
+    source: TextLanguage = None,
+    out: OutputFolder = Path("out"),
+) -> None:
+    """Translate a subtitle file; timing, tags and format stay."""
+    from orchestrator.local.job import Wish  # noqa: PLC0415
+
+    _run(_perform(Wish(file, out, "subtitle_translation", to, source)))
+
+
+@app.command("speak-subtitles")
+def speak_subtitles(
+    file: SubtitleFile,
+    to: Annotated[str | None, typer.Option("--to", help="Translate into this language first.")] = None,
+    source: TextLanguage = None,
+    voice: VoiceName = None,
+    format: SoundFormat = None,  # noqa: A002
+    out: OutputFolder = Path("out"),
+) -> None:
+    """Read a subtitle file aloud, each cue at its time."""
+    from orchestrator.local.job import Wish  # noqa: PLC0415
+
+    options = {"voice": voice, "format": format}
+    _run(_perform(Wish(file, out, "subtitle_to_audio", to, source, options)))
 
 
 def _models_command(name: str, help: str) -> None:  # noqa: A002 - typer names it so

@@ -227,7 +227,7 @@ class Settings(BaseSettings):
     @property
     def max_upload_bytes(self) -> int:
         """The largest of the limits: what may be read before the kind of a file is known."""
-        return max(self.max_video_bytes, self.max_audio_bytes)
+        return max(self.max_video_bytes, self.max_audio_bytes, self.max_subtitle_bytes)
 
     @property
     def scratch_root(self) -> Path:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 JobKind = Literal[
-    "video_translation", "audio_translation", "subtitles", "subtitle_translation", "subtitle_audio", "voice_preview"
+    "video_translation", "audio_translation", "subtitles", "subtitle_translation", "subtitle_to_audio", "voice_preview"
 ]
 
 
@@ -25,7 +25,7 @@ PRICES: Mapping[JobKind, Price] = {
     "video_translation": Price(credits=10),
     "audio_translation": Price(credits=10),
     "subtitle_translation": Price(credits=5),
-    "subtitle_audio": Price(credits=5),
+    "subtitle_to_audio": Price(credits=5),
     "subtitles": Price(credits=1),
     "voice_preview": Price(credits=1),
 }

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from orchestrator.dubbing.timeline import Fit, Placement, Slot
 
-__all__ = ["Candidate", "Fit", "Placement", "Slot", "choose", "fit", "place", "slot_of", "slots"]
+__all__ = ["Candidate", "Fit", "Placement", "Slot", "choose", "fit", "place", "slot_of", "slot_of_cue", "slots"]
 
 GUARD_S = 0.05
 FASTEST = 1.2
@@ -41,6 +41,11 @@ def slot_of(start: float, end: float, next_onset: float, guard: float = GUARD_S)
     """The slot of speech from `start` to `end` seconds, when the next begins at `next_onset`."""
     end = max(start, end)
     return Slot(start, end, max(end, next_onset - guard))
+
+
+def slot_of_cue(start: float, end: float, next_onset: float, guard: float = GUARD_S) -> Slot:
+    """The slot of a cue that is read aloud. It is shown for longer than its words take: none are drawn out to that."""
+    return Slot(start, start, slot_of(start, end, next_onset, guard).end)
 
 
 def slots(starts: Sequence[float], ends: Sequence[float], duration: float) -> list[Slot]:

@@ -12,12 +12,21 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from orchestrator.database import patiently
 from orchestrator.jobs import progress
+from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job
 
 WEIGHTS: Mapping[str, Mapping[str, int]] = {
     "video_translation": {"extracting": 5, "transcribing": 30, "translating": 5, "synthesizing": 40, "merging": 20},
     "audio_translation": {"extracting": 5, "transcribing": 35, "translating": 5, "synthesizing": 45, "merging": 10},
     "subtitles": {"extracting": 10, "transcribing": 75, "translating": 10, "synthesizing": 0, "merging": 5},
+    "subtitle_translation": {
+        "extracting": 5,
+        "transcribing": 0,
+        "translating": 90,
+        "synthesizing": 0,
+        "merging": 5,
+    },
+    "subtitle_to_audio": {"extracting": 2, "transcribing": 0, "translating": 8, "synthesizing": 80, "merging": 10},
 }
 """Share of each stage in the percentage, after the CPU time of a one-minute dub."""
 
@@ -66,10 +75,12 @@ async def advance(session: AsyncSession, job_id: UUID, stage: str, merged: float
         return
     row = (await session.execute(_COUNTS, {"job_id": job_id})).one()
     renditions = row.segments * row.targets
-    counts = {"extracting": [1, 1], "transcribing": [row.heard, row.windows]}
+    counts = {"extracting": [1, 1]}
+    if row.kind not in OF_SUBTITLES:
+        counts["transcribing"] = [row.heard, row.windows]
     if row.targets:
         counts["translating"] = [row.translated, renditions]
-        if row.kind != "subtitles":
+        if row.kind in SPOKEN:
             counts["synthesizing"] = [row.spoken, renditions]
     if merged:
         counts["merging"] = [round(100 * merged), 100]
@@ -133,7 +144,7 @@ class MergeProgress:
 
 def percent(kind: str, counts: Mapping[str, list[int]]) -> int:
     """0-99 from what is done of each stage; later stages count only as far as the file has been heard."""
-    heard = _share(counts.get("transcribing", [0, 1]))
+    heard = 1.0 if kind in OF_SUBTITLES else _share(counts.get("transcribing", [0, 1]))
     shares = {
         stage: _share(count) * (1.0 if stage in ("extracting", "transcribing", "merging") else heard)
         for stage, count in counts.items()

@@ -28,11 +28,11 @@ from orchestrator.dubbing.timeline import Clip
 from orchestrator.jobs import keys, rows
 from orchestrator.jobs.advance import MergeProgress
 from orchestrator.jobs.context import current
+from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.scratch import scratch_folder
-from orchestrator.jobs.speaking import DUBBED
 from orchestrator.jobs.writing import ArtifactValues, described, publish, target_cues
-from orchestrator.media.audio import encode_audio
+from orchestrator.media.audio import CONTENT_TYPES, AudioFormat, encode_audio
 from orchestrator.media.loudness import normalise, write_track
 from orchestrator.media.merge import SoftSubtitles, merge
 from orchestrator.media.models import Media
@@ -44,6 +44,8 @@ from orchestrator.subtitles.rules import rules_for
 
 VOICE_CHANNELS = 1
 """A dub of voices alone is mixed in mono and written to both sides."""
+SHORTEST_S = 0.1
+"""Players refuse a file without a sample."""
 MIXED = 0.3
 LEVELLED = 0.55
 """A language's shares of the merge at which its speech is mixed, and at its loudness: the picture is next."""
@@ -58,6 +60,19 @@ class Dub:
     job: Job
     media: Media
     spoken: Sequence[tuple[SegmentRow, Rendition]]
+
+    @property
+    def seconds(self) -> float:
+        """How long it is: as its media; as subtitles or, where speech overflows the last cue, as that."""
+        if self.job.kind not in OF_SUBTITLES:
+            return self.media.duration
+        ends = ((rendition.onset or 0.0) + (rendition.seconds or 0.0) for _, rendition in self.spoken)
+        return max(self.media.duration, *ends, SHORTEST_S)
+
+    @property
+    def format(self) -> AudioFormat:
+        chosen: AudioFormat = self.job.options.get("format") or "mp3"
+        return chosen
 
 
 async def place_dub(job_id: str, language: str) -> None:
@@ -81,9 +96,9 @@ async def place_dub(job_id: str, language: str) -> None:
 
 
 async def render(job_id: str, language: str) -> list[ArtifactValues]:
-    """The dub in one language and its quality report; nothing where the job is no dub."""
+    """The dub in one language and its quality report; nothing where the job gives no speech."""
     dub = await patiently(current().engine, lambda session: _dub(session, job_id, language))
-    if dub.job.kind not in DUBBED or dub.job.status != "processing":
+    if dub.job.kind not in SPOKEN or dub.job.status != "processing":
         return []
     cues = await target_cues(job_id, language)
     async with AsyncExitStack() as stack:
@@ -92,7 +107,8 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
         targets = dub.job.target_languages
         report = MergeProgress(current().engine, job_id, targets.index(language), len(targets))
         await stack.enter_async_context(report)
-        track, loudness = await _track(dub, scratch, report) if dub.spoken else (None, None)
+        has_track = dub.spoken or dub.job.kind in OF_SUBTITLES
+        track, loudness = await _track(dub, scratch, report) if has_track else (None, None)
         report(LEVELLED)
         result = await _finished(dub, language, source, track, cues, scratch, report)
         report(1.0)
@@ -102,7 +118,7 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
             current().storage.put_file(keys.artifact(job_id, name), result),
         )
     kind = "video" if result.suffix == ".mp4" else "audio"
-    content_type = {"video": "video/mp4", "audio": "audio/mpeg"}[kind]
+    content_type = "video/mp4" if kind == "video" else CONTENT_TYPES[dub.format]
     data = json.dumps(measured, indent=1).encode()
     return [
         described(kind, language, name, content_type, keys.artifact(job_id, name), stored),
@@ -141,7 +157,7 @@ async def _mix(dub: Dub, report: MergeProgress) -> AsyncIterator[Samples]:
         Clip(rendition.audio_key or "", round((rendition.onset or 0.0) * RATE), round((rendition.seconds or 0) * RATE))
         for _, rendition in dub.spoken
     ]
-    total, done = round(dub.media.duration * RATE), 0
+    total, done = round(dub.seconds * RATE), 0
     rendered = blocks(clips, read, total, VOICE_CHANNELS)
     while (block := await asyncio.to_thread(next, rendered, None)) is not None:
         yield block
@@ -159,9 +175,9 @@ async def _finished(
     report: MergeProgress,
 ) -> Path:
     """The file the user gets, with the original's sound where no speech of ours replaces it."""
-    if dub.job.kind == "audio_translation":
-        result = scratch / "dub.mp3"
-        await encode_audio(track or source, result, seconds=dub.media.duration)
+    if dub.job.kind != "video_translation":
+        result = scratch / f"finished.{dub.format}"
+        await encode_audio(track or source, result, dub.format, seconds=dub.seconds)
         return result
     result = scratch / "dub.mp4"
     subtitles = []
@@ -193,7 +209,7 @@ async def _report(
     placements = place(
         [segment.start for segment, _ in dub.spoken],
         [rendition.seconds or 0.0 for _, rendition in dub.spoken],
-        dub.media.duration,
+        dub.seconds,
     )
     spoken = [
         Spoken(segment.index, rendition.speed or 1.0, rendition.seconds or 0.0, rendition.overflow or 0.0, placement)

@@ -27,6 +27,7 @@ from orchestrator.inference import SPEECH_RATE, Heard, SpeechActivity
 from orchestrator.jobs import keys, progress, rows
 from orchestrator.jobs.advance import advance
 from orchestrator.jobs.context import current
+from orchestrator.jobs.kinds import OF_SUBTITLES
 from orchestrator.jobs.models import HeardWindow, Job, SegmentRow
 from orchestrator.jobs.scratch import scratch_folder
 from orchestrator.media.audio import extract_speech_audio
@@ -60,7 +61,8 @@ async def begin(job_id: str) -> dict[str, Any]:
         return await rows.job(session, job_id)
 
     job = await patiently(current().engine, work)
-    return {"user": str(job.user_id), "targets": job.target_languages, "source": job.source_language}
+    source = job.source_language or (job.detected_language if job.kind in OF_SUBTITLES else None)
+    return {"user": str(job.user_id), "targets": job.target_languages, "source": source, "kind": job.kind}
 
 
 async def extract(job_id: str) -> None:

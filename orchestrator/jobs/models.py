@@ -13,7 +13,7 @@ from orchestrator.accounts.models import User
 from orchestrator.database import Base, one_of
 from orchestrator.media.models import Media
 
-KINDS = ("video_translation", "audio_translation", "subtitles")
+KINDS = ("video_translation", "audio_translation", "subtitles", "subtitle_translation", "subtitle_to_audio")
 STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
 STAGES = ("extracting", "transcribing", "translating", "synthesizing", "merging")
 

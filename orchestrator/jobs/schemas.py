@@ -6,9 +6,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orchestrator.jobs.kinds import SOUND_FORMATS, TEXT_FORMATS, WITHOUT_TARGET
 from orchestrator.languages import Language
+from orchestrator.media.audio import AudioFormat
 
-Kind = Literal["video_translation", "audio_translation", "subtitles"]
+Kind = Literal["video_translation", "audio_translation", "subtitles", "subtitle_translation", "subtitle_to_audio"]
+SubtitleFormat = Literal["srt", "vtt", "ass"]
 Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
 Stage = Literal["extracting", "transcribing", "translating", "synthesizing", "merging"]
 
@@ -16,22 +19,32 @@ MOST_TARGETS = 20
 
 
 class JobOptions(BaseModel):
-    """What may be chosen beyond the languages. `voice`: one of GET /v1/languages; chosen for you when left out."""
+    """What may be chosen beyond the languages.
+
+    `voice`: one of GET /v1/languages; chosen for you when left out. `format`: of the sound file that audio_translation
+    and subtitle_to_audio give, mp3 when left out. `formats`: of the subtitles, srt and vtt when left out; a translated
+    subtitle file is written in its own format and, without its tags, in these.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     voice: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
+    format: AudioFormat | None = None
+    formats: list[SubtitleFormat] | None = Field(default=None, min_length=1, max_length=3)
 
 
 class JobRequest(BaseModel):
-    """A job on a media. `target_language` is a short way to ask for one of `target_languages`."""
+    """A job on a media. `target_language` is a short way to ask for one of `target_languages`.
+
+    subtitle_translation and subtitle_to_audio work on a subtitle file, the others on video or audio.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     kind: Kind
     media_id: UUID
     source_language: Language | None = None
-    """Detected when left out."""
+    """Detected when left out: by ear, or in a subtitle file from its text, where that is certain."""
     target_languages: list[Language] = Field(default_factory=list, max_length=MOST_TARGETS)
     target_language: Language | None = Field(default=None, exclude=True)
     options: JobOptions = Field(default_factory=JobOptions)
@@ -45,10 +58,20 @@ class JobRequest(BaseModel):
         twice = {code for code in self.target_languages if self.target_languages.count(code) > 1}
         if twice:
             raise ValueError(f"target_languages names {', '.join(sorted(twice))} more than once")
-        if not self.target_languages and self.kind != "subtitles":
+        if not self.target_languages and self.kind not in WITHOUT_TARGET:
             raise ValueError(
                 f"target_languages is needed for {self.kind}: name at least one language to translate into"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _options_of_the_kind(self) -> Self:
+        if self.options.format and self.kind not in SOUND_FORMATS:
+            raise ValueError(f"options.format is for {' and '.join(SOUND_FORMATS)}; {self.kind} gives no sound file")
+        if self.options.formats and self.kind not in TEXT_FORMATS:
+            raise ValueError(f"options.formats is for subtitles, which {self.kind} does not give")
+        if self.options.formats and len(set(self.options.formats)) < len(self.options.formats):
+            raise ValueError("options.formats names a format more than once")
         return self
 
 
@@ -106,12 +129,16 @@ class LineView(BaseModel):
 
 
 class QuoteView(BaseModel):
-    """What a job would cost, line by line, and whether the `available` credits are `enough` for it."""
+    """What a job would cost, line by line, and whether the `available` credits are `enough` for it.
+
+    `notices`: what to know of the result beforehand.
+    """
 
     credits: int
     lines: list[LineView]
     available: int
     enough: bool
+    notices: list[Notice]
 
 
 class JobDetail(JobView):

@@ -22,9 +22,10 @@ from orchestrator.credits.prices import Quote, quote
 from orchestrator.errors import NotFoundError, OctaviaError
 from orchestrator.idempotency import KeyReusedError
 from orchestrator.jobs import progress
-from orchestrator.jobs.checks import check_languages, check_media
+from orchestrator.jobs.checks import Way, check_languages, check_media, languages_of, notices
+from orchestrator.jobs.kinds import OF_SUBTITLES
 from orchestrator.jobs.models import Artifact, Job, Rendition, SegmentRow
-from orchestrator.jobs.schemas import JobRequest, LineView, QuoteView, RenditionView, SegmentView
+from orchestrator.jobs.schemas import JobRequest, LineView, Notice, QuoteView, RenditionView, SegmentView
 from orchestrator.media import service as media_service
 from orchestrator.media.models import Media
 from orchestrator.ownership import get_own, newest_first, owned_by
@@ -49,8 +50,8 @@ class Created:
 async def create(context: AppContext, user_id: UUID, request: JobRequest, key: str | None) -> Created:
     """Check the request and, in one transaction, insert the job, hold its credits, and enqueue its workflow.
 
-    Raises NotFoundError for the media, UnfitMediaError, UnavailableLanguageError, KeyReusedError,
-    InsufficientCreditsError.
+    Raises NotFoundError for the media, UnfitMediaError, SourceLanguageNeededError, UnavailableLanguageError,
+    KeyReusedError, InsufficientCreditsError.
     """
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:
@@ -79,8 +80,11 @@ async def _insert(
     if await session.scalar(active) is None:
         raise InvalidTokenError(given=True)
     media = await media_service.get(session, user_id, request.media_id)
-    price = _checked_price(context.settings, request, media, known).credits
-    values = request.model_dump(mode="json") | {"media_id": request.media_id}
+    way = _checked(request, media, known)
+    price = _price(context.settings, request, media, way).credits
+    values = request.model_dump(mode="json") | {"media_id": request.media_id, "target_languages": way.targets}
+    if request.kind in OF_SUBTITLES and request.source_language is None:
+        values["detected_language"] = way.source
     identity = {
         "id": uuid7(),
         "user_id": user_id,
@@ -99,31 +103,42 @@ async def _insert(
     return job
 
 
-def _checked_price(settings: Settings, request: JobRequest, media: Media, known: Capabilities | None) -> Quote:
-    """What a job that can be done costs; nothing while there is no billing.
+def _checked(request: JobRequest, media: Media, known: Capabilities | None) -> Way:
+    """The languages of a job that can be done.
 
-    Raises UnfitMediaError, UnavailableLanguageError.
+    Raises UnfitMediaError, SourceLanguageNeededError, UnavailableLanguageError.
     """
     check_media(request, media)
+    way = languages_of(request, media)
     if known is not None:
-        check_languages(request, known)
-    asked = quote(request.kind, request.target_languages, media.duration, settings.prices)
+        check_languages(request, way, known)
+    return way
+
+
+def _price(settings: Settings, request: JobRequest, media: Media, way: Way) -> Quote:
+    """What a job costs; nothing while there is no billing."""
+    asked = quote(request.kind, way.targets, media.duration, settings.prices)
     return asked if settings.billing else asked.free()
 
 
 async def quoted(context: AppContext, user_id: UUID, request: JobRequest) -> QuoteView:
     """What the request would cost, after the same checks as `create`; nothing is held.
 
-    Raises NotFoundError for the media, UnfitMediaError, UnavailableLanguageError.
+    Raises NotFoundError for the media, UnfitMediaError, SourceLanguageNeededError, UnavailableLanguageError.
     """
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:
         media = await media_service.get(session, user_id, request.media_id)
         there = (await balance(session, user_id)).available
-    price = _checked_price(context.settings, request, media, known)
-    lines = [LineView(language=line.language, credits=line.credits) for line in price.lines]
+    way = _checked(request, media, known)
+    price = _price(context.settings, request, media, way)
+    told = notices(request.kind, way, request.options.voice, known) if known else []
     return QuoteView(
-        credits=price.credits, lines=lines, available=there, enough=price.credits == 0 or there >= price.credits
+        credits=price.credits,
+        lines=[LineView(language=line.language, credits=line.credits) for line in price.lines],
+        available=there,
+        enough=price.credits == 0 or there >= price.credits,
+        notices=[Notice(code=code, message=message) for code, message in told],
     )
 
 

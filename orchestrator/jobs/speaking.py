@@ -18,20 +18,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.capabilities import Capabilities, Voice, base
 from orchestrator.database import patiently
-from orchestrator.dubbing.fit import Candidate, Fit, Slot, choose, fit, slot_of
+from orchestrator.dubbing.fit import Candidate, Fit, Slot, choose, fit, slot_of, slot_of_cue
 from orchestrator.dubbing.mix import RATE, resample
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import Hypothesis, Utterance
 from orchestrator.jobs import keys, progress, rows
 from orchestrator.jobs.advance import advance
+from orchestrator.jobs.captions import translated_cues
+from orchestrator.jobs.checks import remarks
 from orchestrator.jobs.context import current
+from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 
 HYPOTHESES = 4
 """Translations asked for of a sentence that will be spoken: the fit may take a shorter one."""
 SEED = 0
-
-DUBBED = ("video_translation", "audio_translation")
 
 
 class NoTranslationError(OctaviaError):
@@ -59,42 +60,21 @@ async def check_route(job_id: str, source: str, target: str) -> None:
 
     async def work(session: AsyncSession) -> None:
         job = await rows.job(session, job_id)
-        for code, message in _remarks(job, source, target, capabilities):
+        needs_voice = _needs_voice(job, source, target)
+        if base(source) != base(target) and not capabilities.route(source, target):
+            raise NoTranslationError(source, target, capabilities)
+        voice = {target: _voice(job, target, capabilities).name} if needs_voice else {}
+        for code, message in remarks(job.kind, source, target, job.options.get("voice"), capabilities):
             await progress.warn(session, job.id, code, message)
-        if job.kind in DUBBED and base(source) != base(target):
-            voice = {target: _voice(job, target, capabilities).name}
+        if voice:
             await session.execute(update(Job).where(Job.id == job.id).values(voices=Job.voices.concat(voice)))
 
     await patiently(current().engine, work)
 
 
-def _remarks(job: Job, source: str, target: str, capabilities: Capabilities) -> list[tuple[str, str]]:
-    """What to tell the user of this pair, as (code, message). Raises NoTranslationError, NoVoiceError."""
-    if base(source) == base(target):
-        return [("same_language", f"The file is already in '{target}': its own sound is kept.")]
-    route = capabilities.route(source, target)
-    if not route:
-        raise NoTranslationError(source, target, capabilities)
-    remarks = []
-    if any(pair.toy for pair in route):
-        remarks.append(
-            (
-                "toy_translation",
-                f"The translation '{source}' to '{target}' is a toy that knows the sample and everyday phrases. "
-                "Other text comes out wrong; the standard set has real models.",
-            )
-        )
-    if job.kind in DUBBED:
-        voice = _voice(job, target, capabilities)
-        if base(voice.language) != base(target):
-            remarks.append(
-                (
-                    "stand_in_voice",
-                    f"No voice for '{target}' is installed: '{voice.name}', a voice for '{voice.language}', stands in. "
-                    "Text and timing are right; the speech is not intelligible.",
-                )
-            )
-    return remarks
+def _needs_voice(job: Job, source: str, target: str) -> bool:
+    """Whether the job speaks in this language: a dub does not where the file is in it already."""
+    return job.kind in SPOKEN and (job.kind in OF_SUBTITLES or base(source) != base(target))
 
 
 async def translate_passage(job_id: str, language: str, passage: int) -> None:
@@ -105,6 +85,10 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
 
     job, segments = await patiently(current().engine, read)
     if job.status != "processing":
+        return
+    if job.kind in OF_SUBTITLES:
+        cues = await translated_cues(segments, job, language)
+        await patiently(current().engine, lambda session: _store(session, job, cues))
         return
     count = HYPOTHESES if job.kind in DUBBED else 1
     by_source: defaultdict[str, list[SegmentRow]] = defaultdict(list)
@@ -120,31 +104,35 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
         translated += [_translated(segment, language, each) for segment, each in zip(group, found, strict=True)]
 
     async def store(session: AsyncSession) -> None:
-        await session.execute(insert(Rendition).on_conflict_do_nothing(), translated)
         for source in untranslated:
             message = (
                 f"Some speech is in '{source}', which no model translates to '{language}': it is kept as text only."
             )
             await progress.warn(session, job.id, "untranslated", message)
-        await advance(session, job.id, "translating")
+        await _store(session, job, translated)
 
     await patiently(current().engine, store)
 
 
+async def _store(session: AsyncSession, job: Job, renditions: Sequence[dict[str, Any]]) -> None:
+    await session.execute(insert(Rendition).on_conflict_do_nothing(), renditions)
+    await advance(session, job.id, "translating")
+
+
 async def speak_passage(job_id: str, language: str, passage: int) -> None:
-    """Speak a passage's translations, each fitted into its slot; nothing to do where the job is no dub."""
+    """Speak a passage's translations, each fitted into its slot; nothing to do where the job gives no speech."""
 
     async def read(session: AsyncSession) -> tuple[Job, list[tuple[SegmentRow, Rendition]]]:
         return await rows.job(session, job_id), await rows.renditions(session, job_id, language, passage)
 
     job, renditions = await patiently(current().engine, read)
-    if job.status != "processing" or job.kind not in DUBBED:
+    if job.status != "processing" or job.kind not in SPOKEN:
         return
     spoken = [(segment, rendition) for segment, rendition in renditions if _is_spoken(job, segment, rendition)]
     if not spoken:
         return
     voice = _voice(job, language, await current().models.capabilities_patiently())
-    plans = await _plan(spoken, voice)
+    plans = await _plan(spoken, voice, read_aloud=job.kind in OF_SUBTITLES)
     fits = await asyncio.gather(*(_speak(*pair, voice, plan) for pair, plan in zip(spoken, plans, strict=True)))
 
     async def store(session: AsyncSession) -> None:
@@ -183,9 +171,9 @@ def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> 
 
 
 def _is_spoken(job: Job, segment: SegmentRow, rendition: Rendition) -> bool:
-    """A file already in the target language keeps its own sound; what nothing translates is not spoken."""
+    """A file already in the target language keeps its sound, if it has any; what nothing translates is not spoken."""
     file_language = job.source_language or job.detected_language
-    own = file_language is not None and base(file_language) == base(rendition.language)
+    own = file_language is not None and not _needs_voice(job, file_language, rendition.language)
     return not own and bool(rendition.candidates) and rendition.audio_key is None
 
 
@@ -198,9 +186,15 @@ class Plan:
     fit: Fit
 
 
-async def _plan(spoken: Sequence[tuple[SegmentRow, Rendition]], voice: Voice) -> list[Plan]:
-    """For each segment the translation and speed that fit. Only where the best overflows are the others measured."""
-    slots = [slot_of(segment.start, segment.end, segment.next_start) for segment, _ in spoken]
+async def _plan(
+    spoken: Sequence[tuple[SegmentRow, Rendition]], voice: Voice, *, read_aloud: bool = False
+) -> list[Plan]:
+    """For each segment the translation and speed that fit. Only where the best overflows are the others measured.
+
+    `read_aloud`: the segments' times are those of cues, which stay longer than their words take.
+    """
+    slot = slot_of_cue if read_aloud else slot_of
+    slots = [slot(segment.start, segment.end, segment.next_start) for segment, _ in spoken]
     renditions = [rendition for _, rendition in spoken]
     candidates = await _measured([rendition.candidates[:1] for rendition in renditions], renditions, voice)
     others = [

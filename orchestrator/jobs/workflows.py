@@ -7,7 +7,7 @@ enqueueing and waiting stands between steps, so that a replay takes the same num
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 from uuid import UUID
 
 import structlog
@@ -15,9 +15,10 @@ from dbos import DBOS, WorkflowHandleAsync
 from dbos._error import DBOSAwaitedWorkflowCancelledError
 
 from orchestrator.errors import OctaviaError
-from orchestrator.jobs import assembling, durable, hearing, progress, speaking, writing
+from orchestrator.jobs import assembling, captions, durable, hearing, progress, speaking, writing
 from orchestrator.jobs.context import current
 from orchestrator.jobs.heartbeat import running
+from orchestrator.jobs.kinds import OF_SUBTITLES
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,8 @@ class Brief(TypedDict):
     user: str
     targets: list[str]
     source: str | None
+    kind: NotRequired[str]
+    """Not told by jobs that began before there was more than one course."""
 
 
 def _step(name: str, work: Step) -> Step:
@@ -51,6 +54,8 @@ close_passages = _step("segment", hearing.close_passages)
 check_route = _step("check_route", speaking.check_route)
 translate_passage = _step("translate", speaking.translate_passage)
 speak_passage = _step("speak", speaking.speak_passage)
+read_cues = _step("read_cues", captions.read_cues)
+write_translation = _step("write_translation", captions.write_translation)
 place = _step("place", assembling.place_dub)
 write_subtitles = _step("write_subtitles", writing.write_subtitles)
 render = _step("render", assembling.render)
@@ -93,6 +98,33 @@ async def run_job(job_id: str) -> None:
 
 async def _produce(job_id: str) -> list[dict[str, Any]]:
     brief: Brief = await begin(job_id)
+    if brief.get("kind") in OF_SUBTITLES:
+        return await _produce_from_cues(job_id, brief)
+    return await _produce_from_sound(job_id, brief)
+
+
+async def _produce_from_cues(job_id: str, brief: Brief) -> list[dict[str, Any]]:
+    """A subtitle file's passages, all at once, in every language; then the file translated, or its speech."""
+    passages: int = await read_cues(job_id)
+    for target in brief["targets"]:
+        await check_route(job_id, brief["source"], target)
+    spoken: list[WorkflowHandleAsync[None]] = []
+    for passage in range(passages):
+        for target in brief["targets"]:
+            with durable.for_user(brief["user"]):
+                spoken.append(await DBOS.enqueue_workflow_async(durable.CHUNKS_QUEUE, speak, job_id, target, passage))
+    for handle in spoken:  # one after the other: hundreds that look for their ends at once keep the database busy
+        await handle.get_result(polling_interval_sec=SPOKEN_POLL_S)
+    if brief.get("kind") == "subtitle_translation":
+        return cast(list[dict[str, Any]], await write_translation(job_id))
+    artifacts: list[dict[str, Any]] = []
+    for target in brief["targets"]:
+        await place(job_id, target)
+        artifacts += await render(job_id, target)
+    return artifacts
+
+
+async def _produce_from_sound(job_id: str, brief: Brief) -> list[dict[str, Any]]:
     await extract(job_id)
     windows: int = await listen(job_id)
     if windows:

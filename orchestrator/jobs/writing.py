@@ -5,7 +5,7 @@ The body of a durable step: it may run twice, also at the same time, and publish
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict
 from uuid import UUID
 
@@ -18,10 +18,12 @@ from orchestrator.jobs.advance import SUBTITLES_SHARE, advance
 from orchestrator.jobs.context import current
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.storage import Stored
-from orchestrator.subtitles import srt, vtt
+from orchestrator.subtitles import ass, srt, vtt
 from orchestrator.subtitles.cues import Cue, Line, cues_of_lines, cues_of_segments
+from orchestrator.subtitles.reader import CONTENT_TYPES
 
-FORMATS = {"srt": (srt.dumps, "application/x-subrip"), "vtt": (vtt.dumps, "text/vtt")}
+WRITERS: Mapping[str, Callable[[list[Cue]], str]] = {"srt": srt.dumps, "vtt": vtt.dumps, "ass": ass.dumps}
+USUAL_FORMATS = ("srt", "vtt")
 
 UNDETERMINED = "und"
 """BCP 47 for a language nobody could tell: a file in which nobody speaks."""
@@ -40,7 +42,7 @@ class ArtifactValues(TypedDict):
 
 
 async def write_subtitles(job_id: str) -> list[ArtifactValues]:
-    """SRT and VTT of the original and of each target language, and the transcript as JSON."""
+    """Subtitles of the original and of each target language in the formats asked for, and the transcript as JSON."""
 
     async def read(session: AsyncSession) -> tuple[Job, Sequence[SegmentRow]]:
         await advance(session, UUID(job_id), "merging", merged=SUBTITLES_SHARE)
@@ -53,9 +55,11 @@ async def write_subtitles(job_id: str) -> list[ArtifactValues]:
         if target != source:
             cues[target] = await target_cues(job_id, target)
     written = [
-        await publish(job_id, "subtitles", language, f"{language}.{suffix}", content_type, await _encoded(dumps, each))
+        await publish(
+            job_id, "subtitles", language, f"{language}.{kind}", CONTENT_TYPES[kind], await encoded(kind, each)
+        )
         for language, each in cues.items()
-        for suffix, (dumps, content_type) in FORMATS.items()
+        for kind in wanted_formats(job, USUAL_FORMATS)
     ]
     transcript = await asyncio.to_thread(_transcript, source, segments)
     return [
@@ -110,8 +114,14 @@ def described(
     }
 
 
-async def _encoded(dumps: Callable[[list[Cue]], str], cues: list[Cue]) -> bytes:
-    return (await asyncio.to_thread(dumps, cues)).encode()
+def wanted_formats(job: Job, usual: Sequence[str]) -> Sequence[str]:
+    """The formats of subtitles a job was asked for, else the usual ones."""
+    return job.options.get("formats") or usual
+
+
+async def encoded(kind: str, cues: list[Cue]) -> bytes:
+    """The cues as a file of a format."""
+    return (await asyncio.to_thread(WRITERS[kind], cues)).encode()
 
 
 def _transcript(language: str, segments: Sequence[SegmentRow]) -> bytes:

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +18,40 @@ from orchestrator.local.client import Client
 LONGEST_NAME = 255
 """Bytes of a file's name on every common file system."""
 CANCEL_S = 10.0
+DUBS = {"video": "video_translation", "audio": "audio_translation", "subtitles": "subtitle_to_audio"}
+"""The kind of job that speaks what a file says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the user asked for. `kind` None: the dub of what the file is; `suffixes` None: every artifact."""
+    """What the user asked for. `kind` None: the dub of what the file is; `suffixes` None: every artifact.
+
+    Options that are None are left to the API.
+    """
 
     file: Path
     out: Path
     kind: str | None = None
     to: str | None = None
     source: str | None = None
-    voice: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     suffixes: frozenset[str] | None = None
 
     def request(self, media: dict[str, Any]) -> dict[str, Any]:
         """The job's request body for the uploaded file."""
+        options = {name: value for name, value in self.options.items() if value is not None}
         return {
             "media_id": media["id"],
-            "kind": self.kind or f"{media['kind']}_translation",
+            "kind": self.kind or DUBS[media["kind"]],
             "target_languages": [self.to] if self.to else [],
             "source_language": self.source,
-            **({"options": {"voice": self.voice}} if self.voice else {}),
+            **({"options": options} if options else {}),
         }
 
     def stages(self) -> tuple[str, ...]:
         """The bars to show."""
-        left_out = {"synthesizing"} if self.kind == "subtitles" else set()
+        left_out = {"synthesizing"} if self.kind in ("subtitles", "subtitle_translation") else set()
+        left_out |= {"transcribing"} if self.kind in ("subtitle_translation", "subtitle_to_audio") else set()
         left_out |= set() if self.to else {"translating"}
         return tuple(stage for stage in show.BARS if stage not in left_out)
 

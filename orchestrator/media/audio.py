@@ -1,5 +1,6 @@
 """Sound out of a media, and tracks into files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -13,11 +14,22 @@ TRUNCATED_SHARE = 0.02
 ESTIMATED = frozenset({"mp3", "aac", "ac3", "amr", "mpegts", "mpeg", "mpegvideo"})
 """Containers that do not say how long they are: ffprobe guesses from the bit rate."""
 
-AudioFormat = Literal["mp3", "wav", "ogg"]
+AudioFormat = Literal["mp3", "wav", "ogg", "opus", "flac", "m4a"]
 ENCODERS: dict[AudioFormat, dict[str, Any]] = {
     "mp3": {"acodec": "libmp3lame", "audio_bitrate": "192k", "format": "mp3"},
     "wav": {"acodec": "pcm_s16le", "format": "wav", "rf64": "auto"},
     "ogg": {"acodec": "libvorbis", "qscale:a": 5, "format": "ogg"},
+    "opus": {"acodec": "libopus", "audio_bitrate": "128k", "format": "opus"},
+    "flac": {"acodec": "flac", "sample_fmt": "s16", "format": "flac"},
+    "m4a": {"acodec": "aac", "audio_bitrate": "192k", "format": "ipod", "movflags": "+faststart"},
+}
+CONTENT_TYPES: Mapping[AudioFormat, str] = {
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "ogg": "audio/ogg",
+    "opus": "audio/ogg",
+    "flac": "audio/flac",
+    "m4a": "audio/mp4",
 }
 
 

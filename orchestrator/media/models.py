@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
-from orchestrator.database import Base
+from orchestrator.database import Base, one_of
 
-KINDS = ("video", "audio")
+KINDS = ("video", "audio", "subtitles")
 
 
 class Media(Base):
@@ -19,7 +19,7 @@ class Media(Base):
 
     __tablename__ = "media"
     __table_args__ = (
-        CheckConstraint("kind in ('video', 'audio')", name="kind"),
+        CheckConstraint(one_of("kind", KINDS), name="kind"),
         CheckConstraint("size > 0", name="size"),
         Index("ix_media_user_id_id", "user_id", "id"),
     )
@@ -29,17 +29,19 @@ class Media(Base):
     filename: Mapped[str]
     """For display only; never a path."""
     kind: Mapped[str]
-    """"video" where there is a moving picture, else "audio"."""
+    """"video" where there is a moving picture, "subtitles" where there are cues, else "audio"."""
     content_type: Mapped[str]
     """By the content, not by what the client said."""
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str]
     duration: Mapped[float]
-    """Seconds."""
+    """Seconds; of subtitles, until the last cue ends."""
     video: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """{"codec", "width", "height", "fps", "pix_fmt"} of the first real picture."""
     audio: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
     """[{"codec", "channels", "sample_rate", "language"}], one per audio stream."""
+    subtitles: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """{"format", "encoding", "cues", "language", "remarks": [{"code", "message"}]} of a subtitle file."""
     storage_key: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 

@@ -4,6 +4,7 @@ Both run in a subprocess of their own, with a time limit, on the named container
 `file`, so that no playlist, concat script or reference inside a file makes them open another one.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -15,11 +16,16 @@ from typing import Any
 from orchestrator.errors import OctaviaError
 from orchestrator.media.ffmpeg import Completed, MediaError, Progress, run
 from orchestrator.media.promised_size import promised_size
+from orchestrator.media.subtitle_file import Subtitles, examine
+from orchestrator.subtitles.reader import CONTENT_TYPES as SUBTITLE_TYPES
 
 DEMUXERS = ("mov", "matroska", "avi", "asf", "flv", "mp3", "wav", "flac", "ogg", "aac")
 """mp4 mov m4a, mkv webm, avi, wmv, flv, and the sound files, by ffmpeg's names."""
 
-ACCEPTED = "mp4, mov, mkv, webm, avi, wmv or flv for video; mp3, wav, flac, ogg, m4a or aac for audio"
+ACCEPTED = (
+    "mp4, mov, mkv, webm, avi, wmv or flv for video; mp3, wav, flac, ogg, m4a or aac for audio; "
+    "srt, vtt, ass or ssa for subtitles"
+)
 
 CONTENT_TYPES: Mapping[str, tuple[str, str]] = {
     "mov": ("video/mp4", "audio/mp4"),
@@ -35,6 +41,7 @@ CONTENT_TYPES: Mapping[str, tuple[str, str]] = {
 }
 """Content type with and without a picture."""
 
+LARGEST_SUBTITLES = 10 * 2**20
 PROBE_TIMEOUT_S = 30.0
 WALK_TIMEOUT_S = 120.0
 
@@ -104,21 +111,31 @@ class AudioStream:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A media file as found. `container` is ffmpeg's name, `duration` in seconds."""
+    """A media file as found. `container` is ffmpeg's name, or a format of subtitles; `duration` in seconds."""
 
     container: str
     content_type: str
     duration: float
     video: VideoStream | None
     audio: tuple[AudioStream, ...]
+    subtitles: Subtitles | None = None
 
     @property
     def kind(self) -> str:
+        if self.subtitles:
+            return "subtitles"
         return "video" if self.video else "audio"
 
 
-async def probe(path: Path) -> Probe:
-    """Examine a file of this machine. Raises one of the errors above."""
+async def probe(path: Path, largest_subtitles: int = LARGEST_SUBTITLES) -> Probe:
+    """Examine a file of this machine. `largest_subtitles`: bytes a file of subtitles may have.
+
+    Raises one of the errors above, UnreadableSubtitlesError, TooLargeError.
+    """
+    text = await asyncio.to_thread(examine, path, largest_subtitles)
+    if text is not None:
+        subtitles, seconds = text
+        return Probe(subtitles.format, SUBTITLE_TYPES[subtitles.format], seconds, None, (), subtitles)
     found = await _header(path)
     container = _container(found)
     video, audio = _video(found["streams"]), _audio(found["streams"])

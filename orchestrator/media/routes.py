@@ -39,7 +39,7 @@ _UPLOAD: dict[str, Any] = {
     openapi_extra=_UPLOAD,
 )
 async def upload(request: Request, context: Context, user: CurrentUser) -> Media:
-    """Upload a video or audio file. Its type is found by its content; its name is only shown."""
+    """Upload a video, audio or subtitle file. Its type is found by its content; its name is only shown."""
     return await service.upload(request, context, user.id)
 
 

@@ -22,6 +22,23 @@ class AudioView(BaseModel):
     language: str | None
 
 
+class RemarkView(BaseModel):
+    """Something in a file that is not as it should be: `code` for programs, `message` names line and reason."""
+
+    code: str
+    message: str
+
+
+class SubtitlesView(BaseModel):
+    """A subtitle file: srt, vtt, ass or ssa; `language` null where the text does not tell for certain."""
+
+    format: str
+    encoding: str
+    cues: int
+    language: str | None
+    remarks: list[RemarkView]
+
+
 class MediaView(BaseModel):
     """An uploaded file: `duration` in seconds, `size` in bytes, `filename` for display only."""
 
@@ -29,7 +46,7 @@ class MediaView(BaseModel):
 
     id: UUID
     filename: str
-    kind: Literal["video", "audio"]
+    kind: Literal["video", "audio", "subtitles"]
     content_type: str
     size: int
     sha256: str
@@ -37,6 +54,7 @@ class MediaView(BaseModel):
     has_audio: bool
     video: VideoView | None
     audio: list[AudioView]
+    subtitles: SubtitlesView | None
     created_at: datetime
 
 

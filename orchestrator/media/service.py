@@ -82,7 +82,7 @@ async def examine(around: Surroundings, media_id: UUID, user_id: UUID, filename:
     Raises probe's errors, TooLargeError, TooLongError.
     """
     async with around.probes, around.storage.local(source_key(media_id)) as path:
-        found = await probe(path)
+        found = await probe(path, around.settings.max_subtitle_bytes)
     _check_limits(around.settings, stored, found)
     return Media(
         id=media_id,
@@ -95,12 +95,18 @@ async def examine(around: Surroundings, media_id: UUID, user_id: UUID, filename:
         duration=found.duration,
         video=asdict(found.video) if found.video else None,
         audio=[asdict(stream) for stream in found.audio],
+        subtitles=asdict(found.subtitles) if found.subtitles else None,
         storage_key=source_key(media_id),
     )
 
 
 def _check_limits(settings: Settings, stored: Stored, found: Probe) -> None:
-    limit = settings.max_video_bytes if found.kind == "video" else settings.max_audio_bytes
+    limits = {
+        "video": settings.max_video_bytes,
+        "audio": settings.max_audio_bytes,
+        "subtitles": settings.max_subtitle_bytes,
+    }
+    limit = limits[found.kind]
     if stored.size > limit:
         raise TooLargeError(limit, f"{found.kind} file")
     if found.duration > settings.max_duration_s:

@@ -2,7 +2,7 @@
 
 import re
 
-_TIME = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?")
+_TIME = re.compile(r"(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?")
 
 
 def write(seconds: float, mark: str) -> str:
@@ -21,3 +21,9 @@ def read(text: str) -> float:
     hours, minutes, seconds, fraction = match.groups()
     whole = (int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)
     return (whole * 1000 + int((fraction or "").ljust(3, "0"))) / 1000
+
+
+def read_signed(text: str) -> float:
+    """As `read`, with a sign where somebody shifted a file too far. Raises ValueError."""
+    bare = text.strip()
+    return -read(bare[1:]) if bare.startswith("-") else read(bare.removeprefix("+"))

@@ -68,7 +68,7 @@ async def started(client: httpx.AsyncClient, media: Media, **options: object) ->
         ("subtitles", [], 60.0, {}, 1),
         ("subtitles", ["es", "de", "fr"], 60.0, {}, 3),
         ("subtitle_translation", ["es"], 0.0, {}, 5),
-        ("subtitle_audio", ["es"], 0.0, {}, 5),
+        ("subtitle_to_audio", ["es"], 0.0, {}, 5),
         ("voice_preview", ["es"], 0.0, {}, 1),
         ("subtitles", ["es"], 60.0, {"subtitles": Price(credits=2, per_minute=3)}, 5),
         ("subtitles", ["es"], 60.1, {"subtitles": Price(credits=2, per_minute=3)}, 8),
@@ -92,7 +92,9 @@ async def test_a_quote_says_the_price_and_holds_nothing(
         "lines": [{"language": "es", "credits": 10}, {"language": "de", "credits": 10}],
         "available": 15,
         "enough": False,
+        "notices": answer.json()["notices"],
     }
+    assert [each["code"] for each in answer.json()["notices"]] == ["stand_in_voice"]
     assert await kinds(make_session, user) == ["grant"]
 
 

@@ -24,7 +24,9 @@ def test_a_dub_is_of_the_kind_the_upload_turned_out_to_be(kind: str) -> None:
 
 
 def test_a_voice_and_a_language_are_passed_on() -> None:
-    request = Wish(Path("a.wav"), Path("out"), to="es", source="en", voice="joe").request(MEDIA)
+    request = Wish(Path("a.wav"), Path("out"), to="es", source="en", options={"voice": "joe", "format": None}).request(
+        MEDIA
+    )
     assert (request["options"], request["source_language"]) == ({"voice": "joe"}, "en")
 
 

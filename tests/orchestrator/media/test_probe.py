@@ -102,7 +102,7 @@ NOT_MEDIA = {
     "remote playlist": b"#EXTM3U\n#EXTINF:5,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n",
     "concat": b"ffconcat version 1.0\nfile '/etc/hostname'\n",
     "session description": b"v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n",
-    "subtitles": b"1\n00:00:00,000 --> 00:00:02,000\nHello\n",
+    "a letter": "Dear Elinor, … yours, M. --> turn over\n".encode(),
 }
 
 

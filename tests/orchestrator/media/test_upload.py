@@ -129,7 +129,7 @@ async def test_a_length_over_the_limit_is_refused_before_anything_is_read(
 async def test_a_body_of_unknown_length_is_counted_while_it_comes(
     client: httpx.AsyncClient, app_settings: Settings, engine: AsyncEngine, stored: Path
 ) -> None:
-    app_settings.max_video_bytes = app_settings.max_audio_bytes = 3_000_000
+    app_settings.max_video_bytes = app_settings.max_audio_bytes = app_settings.max_subtitle_bytes = 3_000_000
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -150,7 +150,7 @@ async def test_a_body_of_unknown_length_is_counted_while_it_comes(
 async def test_a_lying_content_length_does_not_lift_the_limit(
     live: httpx.AsyncClient, app_settings: Settings, engine: AsyncEngine, stored: Path
 ) -> None:
-    app_settings.max_video_bytes = app_settings.max_audio_bytes = 100_000
+    app_settings.max_video_bytes = app_settings.max_audio_bytes = app_settings.max_subtitle_bytes = 100_000
     answer = await send(live, bytes(150_000))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
     await nothing_stays(stored, engine)
