@@ -9,7 +9,10 @@ JSON_BYTES = 2**20
 FORM_BYTES = 2**15
 """Of a form: it has few fields, and not a hundred thousand of them to complain of."""
 FORMS = ("/v1/auth/", "/v1/me", "/v1/credits/")
-STREAMED = re.compile(r"/v1/(media|uploads(/[^/]+)?)")
+STREAMED = re.compile(
+    r"/v1/(media|uploads(/[^/]+)?)"
+    r"|/api/translate/(video(/enhanced)?|audio|subtitles|subtitle-file)|/api/generate/subtitle-audio"
+)
 
 
 class BodyLimitMiddleware:

@@ -40,7 +40,7 @@ _UPLOAD: dict[str, Any] = {
 )
 async def upload(request: Request, context: Context, user: CurrentUser) -> Media:
     """Upload a video, audio or subtitle file. Its type is found by its content; its name is only shown."""
-    return await service.upload(request, context, user.id)
+    return (await service.upload(request, context, user.id)).media
 
 
 @router.get("", responses=documented(401, 422, 503))

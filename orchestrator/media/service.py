@@ -1,7 +1,8 @@
 """Media: taking uploads in, and finding them again for their owner."""
 
 import asyncio
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -53,7 +54,15 @@ def source_key(media_id: UUID) -> str:
     return f"media/{media_id}/source"
 
 
-async def upload(request: Request, context: AppContext, user_id: UUID) -> Media:
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A media, and the text of the other fields of the form it came in."""
+
+    media: Media
+    fields: Mapping[str, str]
+
+
+async def upload(request: Request, context: AppContext, user_id: UUID) -> Uploaded:
     """Store, probe and record the file of a multipart request. Of a refused or broken upload nothing stays."""
     announced = announced_size(request, context.settings.max_upload_bytes)
     media_id = uuid7()
@@ -73,7 +82,7 @@ async def upload(request: Request, context: AppContext, user_id: UUID) -> Media:
             if isinstance(error, TooLargeError) and error.limit == reservation.size < announced.most:
                 raise QuotaExceededError(reservation.room.limit, reservation.room.used) from error
             raise
-    return media
+    return Uploaded(media, received.fields)
 
 
 async def examine(around: Surroundings, media_id: UUID, user_id: UUID, filename: str, stored: Stored) -> Media:
@@ -122,3 +131,10 @@ async def page(session: AsyncSession, user_id: UUID, cursor: UUID | None, limit:
     """The user's media, newest first, from after the cursor."""
     query = newest_first(owned_by(user_id, Media), Media, cursor, limit)
     return list((await session.scalars(query)).all())
+
+
+async def discard(context: AppContext, media: Media) -> None:
+    """Delete a media on which there is no job, and its file."""
+    async with context.sessions.begin() as session:
+        await session.execute(sa.delete(Media).where(Media.id == media.id))
+    await context.storage.delete_prefix(media_prefix(media.id))

@@ -1,7 +1,7 @@
 """A multipart upload, streamed from the socket into storage: neither memory nor a scratch file ever holds it whole."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
@@ -46,10 +46,11 @@ class NoFileError(OctaviaError):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A stored upload and the name to show for it."""
+    """A stored upload, the name to show for it, and the text of the other fields of its form."""
 
     filename: str
     stored: Stored
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def announced_size(request: Request, limit: int) -> Size:
@@ -74,7 +75,7 @@ async def receive(request: Request, storage: Storage, key: str, limit: int) -> R
     """
     parser = _FileParser(_boundary(request))
     stored = await storage.put_stream(key, _file_bytes(request, parser, limit))
-    return Received(parser.filename, stored)
+    return Received(parser.filename, stored, parser.fields)
 
 
 def _boundary(request: Request) -> bytes:
@@ -103,12 +104,18 @@ async def _file_bytes(request: Request, parser: "_FileParser", limit: int) -> As
 
 
 class _FileParser:
-    """Picks the bytes of the one file field out of a multipart body, fed in pieces."""
+    """Picks the bytes of the one file field out of a multipart body, fed in pieces, and keeps the text of the others.
+
+    Those are few: what lies around the file is bounded by ENVELOPE_BYTES.
+    """
 
     def __init__(self, boundary: bytes) -> None:
         self.filename = UNTITLED
         self.found = False
+        self.fields: dict[str, str] = {}
         self._inside = False
+        self._other = ""
+        self._text = bytearray()
         self._complete = False
         self._header_name = bytearray()
         self._header_value = bytearray()
@@ -153,7 +160,9 @@ class _FileParser:
 
     def _headers_end(self) -> None:
         _, options = parse_options_header(self._disposition)
-        if options.get(b"name") != FIELD.encode():
+        name = options.get(b"name", b"")
+        if name != FIELD.encode():
+            self._other = name.decode("utf-8", "replace")
             return
         if self.found:
             raise NoFileError(f"The upload has more than one field '{FIELD}'. Send one file at a time.")
@@ -163,9 +172,15 @@ class _FileParser:
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._inside:
             self._data.append(data[start:end])
+        elif self._other:
+            self._text += data[start:end]
 
     def _part_ends(self) -> None:
+        if self._other:
+            self.fields[self._other] = self._text.decode("utf-8", "replace")
         self._inside = False
+        self._other = ""
+        self._text.clear()
 
     def _body_ends(self) -> None:
         self._complete = True

@@ -8,6 +8,7 @@ from orchestrator.octavia_web import (
     front,
     job_routes,
     payment_routes,
+    start_routes,
     user_routes,
     voice_routes,
 )
@@ -20,5 +21,14 @@ __all__ = ["PREFIX", "answer_error", "install"]
 
 def install(app: FastAPI) -> None:
     """Add the routes. They stand in no OpenAPI document: /v1 is the API for everybody else."""
-    for routes in (auth_routes, user_routes, payment_routes, job_routes, download_routes, voice_routes, front):
+    for routes in (
+        auth_routes,
+        user_routes,
+        payment_routes,
+        start_routes,
+        job_routes,
+        download_routes,
+        voice_routes,
+        front,
+    ):
         app.include_router(routes.router)

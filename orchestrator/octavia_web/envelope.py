@@ -16,18 +16,19 @@ def said(code: int = 200, /, *, data: Mapping[str, Any] | None = None, **fields:
     )
 
 
-def refused(status: int, message: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> JSONResponse:
-    """A refusal in the three places where pages look for its words."""
+def refused(code: int, message: str, /, *, headers: Mapping[str, str] | None = None, **fields: Any) -> JSONResponse:
+    """A refusal in the three places where pages look for its words. `code` is the HTTP status."""
     words = {"error": message, "detail": message, "message": message}
     content = {"success": False, **words, **fields}
-    return JSONResponse(jsonable_encoder(content), status, headers={**(headers or {}), "Cache-Control": "no-store"})
+    return JSONResponse(jsonable_encoder(content), code, headers={**(headers or {}), "Cache-Control": "no-store"})
 
 
 def answer_error(
     status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None, **_: Any
 ) -> Response:
     """Any error of a route of this surface, by the tables below."""
-    return refused(STATUSES.get(code, status), WORDS.get(code, message), headers=headers, code=code)
+    words = WORDS.get(code, f"Invalid file: {message}" if code in INVALID else message)
+    return refused(STATUSES.get(code, status), words, headers=headers, code=code)
 
 
 STATUSES: Mapping[str, int] = {
@@ -46,6 +47,9 @@ STATUSES: Mapping[str, int] = {
     "too_long": 400,
 }
 """Where this surface's status differs from that of /v1."""
+
+INVALID = frozenset({"not_media", "no_sound", "media_incomplete", "no_file", "not_multipart", "unfit_media"})
+"""Codes whose words begin with "Invalid file", which somebody looks for."""
 
 WORDS: Mapping[str, str] = {
     "not_authenticated": "Authentication required. Please log in.",
