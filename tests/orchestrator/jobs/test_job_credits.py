@@ -22,6 +22,7 @@ from orchestrator.jobs.sweeper import sweep
 from orchestrator.media.models import Media
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
+from tests.orchestrator.jobs.conftest import MakeMedia
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +121,41 @@ async def test_a_start_holds_and_completion_spends(
     there = await balance(make_session, user)
     assert (there.available, there.held) == (10, 0)
     assert await kinds(make_session, user) == ["grant", "hold", "capture"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets", "price"),
+    [
+        ("subtitle_translation", ["es", "de"], 10),
+        ("subtitle_to_audio", ["es"], 5),
+        ("subtitle_to_audio", [], 5),
+    ],
+)
+@pytest.mark.parametrize("ends", ["completed", "failed"])
+async def test_jobs_on_subtitle_files_hold_spend_and_give_back_alike(
+    client: httpx.AsyncClient,
+    user: User,
+    make_media: MakeMedia,
+    make_session: Sessions,
+    kind: str,
+    targets: list[str],
+    price: int,
+    ends: str,
+) -> None:
+    await grant(make_session, user, 12)
+    found = {"format": "srt", "encoding": "utf-8", "cues": 2, "language": "en", "remarks": []}
+    file = await make_media(kind="subtitles", video=None, audio=[], subtitles=found)
+    job_id = await started(client, file, kind=kind, target_languages=targets)
+    there = await balance(make_session, user)
+    assert (there.available, there.held) == (12 - price, price)
+    async with make_session.begin() as session:
+        await progress.start(session, job_id)
+        if ends == "completed":
+            assert await progress.complete(session, job_id, [])
+        else:
+            assert await progress.fail(session, job_id, "internal", "no")
+    there = await balance(make_session, user)
+    assert (there.available, there.held) == (12 - (price if ends == "completed" else 0), 0)
 
 
 @pytest.mark.parametrize("end", ["cancelled", "failed"])

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from orchestrator.media.audio import AudioFormat, NoAudioError, encode_audio, extract_speech_audio
+from orchestrator.media.audio import ENCODERS, AudioFormat, NoAudioError, encode_audio, extract_speech_audio
 from orchestrator.media.ffmpeg import MediaError
 from tests.orchestrator.media.clips import duration, ffmpeg, loud_from, samples, streams, waited
 
@@ -135,7 +135,7 @@ def test_no_more_than_the_longest_allowed_is_decoded(tmp_path: Path) -> None:
     assert len(extracted(tmp_path / "clip.wav", longest=1.0)) == RATE
 
 
-@pytest.mark.parametrize("kind", ["mp3", "wav", "ogg"])
+@pytest.mark.parametrize("kind", ENCODERS)
 def test_a_track_is_encoded_whole(tmp_path: Path, kind: AudioFormat) -> None:
     ffmpeg(tmp_path, "{tone} -ar 48000 -ac 2 track.wav")
     dest = tmp_path / f"dub.{kind}"

