@@ -128,7 +128,7 @@ async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppC
                 backends=backends,
                 polar=polar,
                 signatures=Signatures(settings.polar_webhook_secrets),
-                deliveries=GroupCommit(partial(inbox.keep_group, sessions(engine), backends.enqueue_polar_event)),
+                deliveries=GroupCommit(partial(inbox.keep_group, sessions(engine), backends.enqueue_polar_events)),
                 probes=asyncio.Semaphore(PROBES_AT_ONCE),
             )
     finally:

@@ -57,7 +57,7 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
                 speak=speak,
                 enqueue_mail=partial(durable.enqueue_mail, client),
                 enqueue_account_request=partial(durable.enqueue_account_request, client),
-                enqueue_polar_event=partial(durable.enqueue_polar_event, client),
+                enqueue_polar_events=durable.enqueue_polar_events,
             )
         finally:
             client.destroy()

@@ -1,7 +1,7 @@
 """What a request's handlers reach for: made once per application, handed out as dependencies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 from uuid import UUID
@@ -41,10 +41,10 @@ class EnqueueAccountRequest(Protocol):
     def __call__(self, session: Session, request_id: UUID, /) -> None: ...
 
 
-class EnqueuePolarEvent(Protocol):
-    """Enqueues the workflow that handles an event of Polar's in the caller's transaction."""
+class EnqueuePolarEvents(Protocol):
+    """Enqueues the workflows that handle these events of Polar's in the caller's transaction."""
 
-    def __call__(self, session: Session, webhook_id: str, /) -> None: ...
+    def __call__(self, session: Session, webhook_ids: Sequence[str], /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Backends:
     """Has a voice say something short. Raises ModelPlaneUnavailableError, ModelRefusedError."""
     enqueue_mail: EnqueueMail
     enqueue_account_request: EnqueueAccountRequest
-    enqueue_polar_event: EnqueuePolarEvent
+    enqueue_polar_events: EnqueuePolarEvents
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,7 +167,7 @@ class QueueStandIn:
             self._speak,
             self.enqueue_mail,
             self._enqueue_account_request,
-            self.enqueue_polar_event,
+            self.enqueue_polar_events,
         )
 
     def _enqueue(self, session: Session, job_id: UUID, user_id: UUID, /) -> None:
@@ -185,12 +185,12 @@ class QueueStandIn:
             raise self.refusal
         self.account_requests.append(request_id)
 
-    def enqueue_polar_event(self, session: Session, webhook_id: str, /) -> None:
+    def enqueue_polar_events(self, session: Session, webhook_ids: Sequence[str], /) -> None:
         if self.refusal:
             raise self.refusal
-        if webhook_id in self.refused:
-            raise ValueError(webhook_id)
-        self.polar_events.append(webhook_id)
+        if self.refused & set(webhook_ids):
+            raise ValueError(webhook_ids)
+        self.polar_events += webhook_ids
 
     async def _cancel(self, job_id: UUID) -> None:
         if self.refusal:

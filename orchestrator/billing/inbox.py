@@ -16,7 +16,6 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.orm import Session
 
 from orchestrator.accounts.models import User
 from orchestrator.billing import wire
@@ -25,7 +24,7 @@ from orchestrator.billing.models import ForgottenEmail, PolarEvent
 from orchestrator.billing.named import Named, email_hash, named
 from orchestrator.billing.signatures import MalformedDeliveryError, Signatures
 from orchestrator.billing.wire import Delivery
-from orchestrator.context import EnqueuePolarEvent
+from orchestrator.context import EnqueuePolarEvents
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +55,7 @@ def read(signatures: Signatures, body: bytes, headers: Mapping[str, str]) -> Del
     return Delivery(webhook_id, event, body.decode())
 
 
-async def keep(session: AsyncSession, enqueue: EnqueuePolarEvent, deliveries: Sequence[Delivery]) -> list[bool]:
+async def keep(session: AsyncSession, enqueue: EnqueuePolarEvents, deliveries: Sequence[Delivery]) -> list[bool]:
     """Keep deliveries and enqueue their handling, both in the caller's transaction; False: it had been kept before."""
     unlike = {each.webhook_id: each for each in deliveries}
     # In one sequence everywhere: else two processes with the same deliveries could wait for each other for ever.
@@ -64,7 +63,8 @@ async def keep(session: AsyncSession, enqueue: EnqueuePolarEvent, deliveries: Se
     statement = insert(PolarEvent).on_conflict_do_nothing().returning(PolarEvent.webhook_id)
     new = set((await session.scalars(statement, rows)).all())
     ours = [row["webhook_id"] for row in rows if row["webhook_id"] in new and row["outcome"] is None]
-    await session.run_sync(_enqueue, enqueue, ours)
+    if ours:
+        await session.run_sync(enqueue, ours)
     kept = []
     for each in deliveries:
         kept.append(each.webhook_id in new)
@@ -73,7 +73,7 @@ async def keep(session: AsyncSession, enqueue: EnqueuePolarEvent, deliveries: Se
 
 
 async def keep_group(
-    make: async_sessionmaker[AsyncSession], enqueue: EnqueuePolarEvent, deliveries: Sequence[Delivery]
+    make: async_sessionmaker[AsyncSession], enqueue: EnqueuePolarEvents, deliveries: Sequence[Delivery]
 ) -> list[bool]:
     """`keep` in a transaction of its own."""
     async with make.begin() as session:
@@ -94,11 +94,6 @@ def _row(delivery: Delivery) -> dict[str, Any]:
         "outcome": None if ours else "ignored",
         "handled_at": None if ours else datetime.now(UTC),
     }
-
-
-def _enqueue(session: Session, enqueue: EnqueuePolarEvent, webhook_ids: Sequence[str]) -> None:
-    for webhook_id in webhook_ids:
-        enqueue(session, webhook_id)
 
 
 async def give_up_lost(engine: AsyncEngine) -> None:

@@ -2,15 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from dbos import DBOSClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.accounts.models import User
@@ -18,7 +16,6 @@ from orchestrator.billing import inbox, wire, workflows
 from orchestrator.billing.look_back import LONG_DAYS, QUICK_DAYS
 from orchestrator.billing.models import PolarEvent, PolarOrder, Purchase
 from orchestrator.credits.models import CreditEntry
-from orchestrator.database import make_sync_engine
 from orchestrator.jobs import durable
 from orchestrator.settings import Settings
 from tests.fixtures_worker import worker_process
@@ -29,28 +26,18 @@ pytestmark = pytest.mark.anyio
 LIMIT_S = 60.0
 
 
-@pytest.fixture
-def queue_client(database_url: str) -> Iterator[DBOSClient]:
-    engine = make_sync_engine(database_url)
-    client = durable.api_client(engine)
-    yield client
-    client.destroy()
-    engine.dispose()
-
-
 Deliver = Callable[[str, dict[str, Any]], Awaitable[str]]
 
 
 @pytest.fixture
-def deliver(books: Books, queue_client: DBOSClient) -> Deliver:
+def deliver(books: Books) -> Deliver:
     """Keeps an event as the API does; its id."""
 
     async def deliver(type_: str, data: dict[str, Any]) -> str:
         webhook_id, body = str(uuid4()), event(type_, data)
         async with books.make.begin() as session:
-            enqueue = partial(durable.enqueue_polar_event, queue_client)
             event_ = wire.Event.model_validate_json(body)
-            await inbox.keep(session, enqueue, [wire.Delivery(webhook_id, event_, body.decode())])
+            await inbox.keep(session, durable.enqueue_polar_events, [wire.Delivery(webhook_id, event_, body.decode())])
         return webhook_id
 
     return deliver

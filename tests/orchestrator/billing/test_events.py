@@ -219,7 +219,7 @@ def deliver(books: Books, queue: QueueStandIn) -> Deliver:
         webhook_id, body = str(uuid4()), event(type_, data)
         delivery = wire.Delivery(webhook_id, wire.Event.model_validate_json(body), body.decode())
         async with books.make.begin() as session:
-            assert await inbox.keep(session, queue.enqueue_polar_event, [delivery]) == [True]
+            assert await inbox.keep(session, queue.enqueue_polar_events, [delivery]) == [True]
         return webhook_id
 
     return deliver

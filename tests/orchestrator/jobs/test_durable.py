@@ -2,15 +2,20 @@
 
 import inspect
 import json
+from typing import cast
 
 import pytest
-from dbos import DBOS
+import sqlalchemy as sa
+from dbos import DBOS, EnqueueOptions
 from dbos._error import DBOSAwaitedWorkflowCancelledError
 from dbos._sys_db import SystemDatabase
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 
+from orchestrator.database import make_sync_engine
 from orchestrator.errors import OctaviaError
+from orchestrator.jobs import durable
 from orchestrator.jobs.durable import JsonSerializer
 
 SERIALIZER = JsonSerializer()
@@ -50,6 +55,31 @@ def test_an_unknown_error_becomes_one_that_names_it() -> None:
 def test_what_is_not_json_is_refused_rather_than_pickled() -> None:
     with pytest.raises(TypeError, match="plain lists"):
         SERIALIZER.serialize({"when": object()})
+
+
+def test_many_events_are_enqueued_by_one_statement_as_each_would_be_by_the_client(database_url: str) -> None:
+    engine = make_sync_engine(database_url)
+    client = durable.api_client(engine)
+    one = {
+        "queue_name": durable.POLAR_EVENTS_QUEUE,
+        "workflow_name": durable.POLAR_EVENT_WORKFLOW,
+        "workflow_id": "polar-by-the-client",
+    }
+    with Session(engine) as session:
+        client.enqueue_in_transaction(session, cast(EnqueueOptions, one), "by-the-client")
+        durable.enqueue_polar_events(session, ["first", 'it\'s "second"'])
+        session.commit()
+        rows = session.execute(
+            sa.text(
+                "select workflow_uuid, status, name, queue_name, priority, application_name, application_version,"
+                " executor_id, recovery_attempts, queue_partition_key, deduplication_id, parent_workflow_id"
+                " from dbos.workflow_status where workflow_uuid like 'polar-%'"
+            )
+        ).all()
+    client.destroy()
+    engine.dispose()
+    assert {row[0] for row in rows} == {"polar-by-the-client", "polar-first", 'polar-it\'s "second"'}
+    assert len({row[1:] for row in rows}) == 1, rows
 
 
 def test_the_calls_beneath_the_public_surface_are_still_there() -> None:
