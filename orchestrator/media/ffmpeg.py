@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -51,8 +52,10 @@ class _Reason:
     status: int = 422
 
 
+FULL = "No space left on device|File too large|Disk quota exceeded"
+
 REASONS = (
-    _Reason("No space left on device", "disk_full", "The server's disk is full. Try again when space was made.", 507),
+    _Reason(FULL, "disk_full", "The server's disk is full. Try again when space was made.", 507),
     _Reason("Cannot allocate memory", "out_of_memory", "The server ran out of memory. Try again later.", 503),
     _Reason("(?:matches no streams|does not contain any stream)", "media_empty", "The file has no such track."),
     _Reason(
@@ -109,7 +112,7 @@ async def run(
         raise MediaError("media_timeout", f"Working on the file took longer than {timeout:.0f} s.", 504) from None
     finally:
         await _end(process)
-    if process.returncode != 0 or "No space left on device" in completed.errors:
+    if process.returncode != 0 or re.search(FULL, completed.errors):
         raise failure(completed.errors, process.returncode)
     return completed
 
@@ -200,7 +203,9 @@ def _signal(process: Process, number: signal.Signals) -> None:
 
 
 def failure(errors: str, code: int | None) -> MediaError:
-    """The error behind a failed run, by what it wrote last."""
+    """The error behind a failed run, by what it wrote last, or the signal that a limit of file sizes sends."""
+    if code == -signal.SIGXFSZ:
+        errors = f"{errors}\n{os.strerror(errno.EFBIG)}"
     for reason in REASONS:
         if re.search(reason.pattern, errors):
             return MediaError(reason.code, reason.message, reason.status)

@@ -111,6 +111,26 @@ def test_a_full_disk_is_named() -> None:
     assert (caught.value.code, caught.value.status) == ("disk_full", 507)
 
 
+LIMITED = """
+import asyncio, resource, signal, sys
+from orchestrator.media.ffmpeg import MediaError, run
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+command = ["ffmpeg", "-nostdin", "-f", "lavfi", "-i", "sine=duration=60", "-y", sys.argv[1]]
+try:
+    asyncio.run(run(command))
+except MediaError as error:
+    print(error.code, error.status)
+"""
+
+
+@pytest.mark.parametrize("name", ["out.wav", "out.mkv", "out.mp4"])
+def test_a_limit_of_file_sizes_is_a_full_disk(tmp_path: Path, name: str) -> None:
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / name)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    assert said.split() == ["disk_full", "507"]
+
+
 def test_a_command_that_dies_while_it_is_fed_says_why() -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:

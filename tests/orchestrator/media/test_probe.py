@@ -1,7 +1,11 @@
 """What a file is, by its content: every container we take, and everything that is not one or is not whole."""
 
 import asyncio
+import gzip
+import io
+import struct
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -91,7 +95,32 @@ async def test_a_recording_whose_header_knows_no_duration_is_measured(clips: Pat
     assert (await probe(live)).duration == pytest.approx(6.0, abs=0.15)
 
 
+def zipped(*files: tuple[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """An archive of files in memory."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as archive:
+        for name, content in files:
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def box(kind: bytes, content: bytes = b"", claims: int | None = None) -> bytes:
+    """A box of an MP4 (ISO 14496-12, 4.2), which may claim to be longer than it is."""
+    return struct.pack(">I4s", claims or 8 + len(content), kind) + content
+
+
+FTYP = box(b"ftyp", b"isom\0\0\2\0isomiso2avc1mp41")
+
 NOT_MEDIA = {
+    "zip bomb": zipped(("v.mp4", bytes(50_000_000))),
+    "zip of a video that is not compressed": zipped(("v.mp4", FTYP * 50), compression=zipfile.ZIP_STORED),
+    "gzip": gzip.compress(bytes(5_000_000)),
+    "program": b"\x7fELF\2\1\1" + bytes(5_000),
+    "PDF": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + b"0 obj\n" * 100,
+    "only a beginning": FTYP,
+    "a box without end": FTYP + box(b"moov", b"x" * 100, claims=2**32 - 1),
+    "boxes in boxes": FTYP + box(b"moov", claims=2**31) * 10_000,
+    "a box smaller than its header": FTYP + box(b"moov", claims=1) * 1_000,
     "text": b"Once upon a time there was no media file at all.\n" * 100,
     "zeros": bytes(10_000),
     "one byte": b"\0",
