@@ -74,7 +74,7 @@ async def review(
         job_id=job.id,
         content=content,
         language=file.language or "auto",
-        format=job.options.get("format", "srt"),
+        format=(job.options.get("formats") or ["srt"])[-1],
         segment_count=content.count(" --> "),
         download_url=download_url(job, found.base),
     )

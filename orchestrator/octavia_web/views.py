@@ -16,6 +16,9 @@ from orchestrator.octavia_web.vocabulary import (
     words,
 )
 
+COUNTED = ("synthesizing", "translating", "transcribing")
+"""Stages whose units pages call chunks and segments: the first of which there are any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -30,7 +33,7 @@ class Shown:
 def job_view(shown: Shown) -> dict[str, Any]:
     job = shown.job
     said = words(job.status, job.stage, job.counts)
-    done, expected = job.counts.get("synthesizing") or job.counts.get("transcribing") or [0, 0]
+    done, expected = next((count for stage in COUNTED if (count := job.counts.get(stage, [0, 0]))[1]), [0, 0])
     language = job.target_languages[0] if job.target_languages else job.source_language or job.detected_language
     file = main_artifact(job, shown.artifacts)
     return {

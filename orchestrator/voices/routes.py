@@ -53,7 +53,7 @@ class PreviewView(BaseModel):
     available: int
 
 
-@router.get("", responses=documented(401, 429, 503), dependencies=within("default"))
+@router.get("", responses=documented(401, 422, 429, 503), dependencies=within("default"))
 async def list_voices(context: Context, user: CurrentUser, language: Language | None = None) -> VoiceList:
     """The voices there are, or those of a language."""
     voices = (await service.known(context)).voices
