@@ -12,7 +12,7 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench serving accounts billing triton weights setup system browser clean
+.PHONY: help demo test lint up soak bench serving accounts billing triton weights setup system browser node clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -32,7 +32,7 @@ lint: setup ## Lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-soak: weights browser ## The same promises at full size: hours of audio, kills by the dozen
+soak: weights browser node ## The same promises at full size: hours of audio, kills by the dozen
 	$(STARTER) $(BIN)/pytest -m soak --timeout 3600
 
 bench: weights ## A warm one-minute dub against the script a user would write
@@ -80,6 +80,9 @@ system:
 
 browser:
 	@scripts/system_packages.sh $(PYTHON) browser
+
+node:
+	@scripts/system_packages.sh $(PYTHON) node
 
 clean: ## Remove .venv, .venv-triton and out
 	rm -rf $(VENV) $(TRITON) out

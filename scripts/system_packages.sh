@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what is missing of ffmpeg, espeak-ng and Python 3.11 with its venv module, on Debian and Ubuntu.
-# With the word "browser" also Chromium, in which some tests look at pages; where there is none, those are skipped.
-# Usage: scripts/system_packages.sh [PYTHON] [browser]
+# With the word "browser" also Chromium, in which some tests look at pages, and with "node" Node.js and npm, for a client
+# that one test uploads with; where there are none, those tests are skipped.
+# Usage: scripts/system_packages.sh [PYTHON] [browser] [node]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3.11}
-browser=${2:-}
+extras=" ${*:2} "
 
 can_make_venvs() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
 
@@ -21,7 +22,11 @@ has_browser() {
     return 1
 }
 wanted=()
-[ "$browser" = browser ] && ! has_browser && wanted+=(chromium)
+[[ $extras == *" browser "* ]] && ! has_browser && wanted+=(chromium)
+if [[ $extras == *" node "* ]]; then
+    command -v node >/dev/null || wanted+=(nodejs)
+    command -v npm >/dev/null || wanted+=(npm)
+fi
 [ ${#missing[@]} -eq 0 ] && [ ${#wanted[@]} -eq 0 ] && exit 0
 
 as_root=()
@@ -38,7 +43,7 @@ apt=("${as_root[@]+"${as_root[@]}"}" env DEBIAN_FRONTEND=noninteractive apt-get 
 echo "Installing ${missing[*]+"${missing[*]} "}${wanted[*]+"${wanted[*]} "}…"
 "${apt[@]}" update
 if [ ${#wanted[@]} -gt 0 ] && ! "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" >/dev/null; then
-    echo "apt-get could not install ${wanted[*]}: the tests in a browser will be skipped." >&2
+    echo "apt-get could not install ${wanted[*]}: the tests that need them will be skipped." >&2
 fi
 if [ ${#missing[@]} -gt 0 ] && ! "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null; then
     echo "apt-get could not install ${missing[*]}. Where the distribution has no Python 3.11, install it another way" >&2

@@ -32,8 +32,13 @@ class ApiProcess:
 
 
 @contextmanager
-def api_process(settings: Settings, log: Path, **variables: str) -> Iterator[ApiProcess]:
-    """An API on the test's database, storage and keys, without a model plane; killed at the end at the latest."""
+def api_process(
+    settings: Settings, log: Path, *, largest_file: int | None = None, **variables: str
+) -> Iterator[ApiProcess]:
+    """An API on the test's database, storage and keys, without a model plane; killed at the end at the latest.
+
+    `largest_file`: bytes it can write into one file, as on a disk that is full.
+    """
     port = free_port()
     assert settings.jwt_secret is not None
     environment = {
@@ -47,7 +52,8 @@ def api_process(settings: Settings, log: Path, **variables: str) -> Iterator[Api
         **variables,
     }
     with log.open("ab") as output:
-        command = [sys.executable, "-m", "orchestrator.app"]
+        limit = ["prlimit", f"--fsize={largest_file}"] if largest_file else []
+        command = [*limit, sys.executable, "-m", "orchestrator.app"]
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
     api = ApiProcess(f"127.0.0.1:{port}", process)
     try:

@@ -15,6 +15,7 @@ from orchestrator.accounts.models import User
 from orchestrator.accounts.tokens import InvalidTokenError
 from orchestrator.media.models import Media
 from orchestrator.settings import Settings
+from orchestrator.storage import StorageError
 from orchestrator.uploads import rows
 from orchestrator.uploads.errors import QuotaExceededError, TakenOverError, TooManyUploadsError
 from orchestrator.uploads.models import OPEN, Upload
@@ -46,14 +47,18 @@ async def lock_room(session: AsyncSession, settings: Settings, user_id: UUID) ->
     active = sa.select(User.id).where(User.id == user_id, User.status == "active").with_for_update(key_share=True)
     if await session.scalar(active) is None:
         raise InvalidTokenError(given=True)
+    alive = (Upload.protocol == "tus") | (
+        Upload.alive_until > sa.func.now()
+    )  # a multipart request dies with its process
     announced = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(Upload.length), 0))
-    count, coming = (await session.execute(announced.where(Upload.user_id == user_id, Upload.status.in_(OPEN)))).one()
+    coming = await session.execute(announced.where(Upload.user_id == user_id, Upload.status.in_(OPEN), alive))
+    count, size = coming.one()
     if count >= settings.open_uploads_per_user:
         raise TooManyUploadsError(settings.open_uploads_per_user)
     stored = await session.scalar(
         sa.select(sa.func.coalesce(sa.func.sum(Media.size), 0)).where(Media.user_id == user_id)
     )
-    return Room(int(stored or 0) + int(coming), settings.user_storage_bytes)
+    return Room(int(stored or 0) + int(size), settings.user_storage_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +107,8 @@ async def reserved(
     try:
         async with rows.kept_alive(make, media_id, writer):
             yield reservation
-    except sa.exc.SQLAlchemyError:
-        raise  # whether the media is there is not known, so the sweeper finds out
+    except (sa.exc.SQLAlchemyError, StorageError):
+        raise  # whether there is a media or an object is not known, so the sweeper finds out
     except BaseException:
         await asyncio.shield(_drop(make, media_id))
         raise

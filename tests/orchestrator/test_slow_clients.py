@@ -169,6 +169,21 @@ async def test_headers_that_do_not_come_end_the_connection(punctual: int, begun:
     writer.transport.abort()
 
 
+async def test_a_body_that_nobody_reads_is_not_waited_for(punctual: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", punctual)
+    writer.write(b"POST /v1/media HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n")
+
+    async def send() -> None:
+        async for drop in drops():
+            writer.write(drop)
+
+    sending = asyncio.create_task(send())
+    answer = await asyncio.wait_for(until_closed(reader), 60)
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    sending.cancel()
+    writer.transport.abort()
+
+
 async def test_headers_in_time_keep_the_connection(punctual: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", punctual)
     for _ in range(3):

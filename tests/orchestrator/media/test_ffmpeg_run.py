@@ -115,7 +115,7 @@ LIMITED = """
 import asyncio, resource, signal, sys
 from orchestrator.media.ffmpeg import MediaError, run
 
-resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 command = ["ffmpeg", "-nostdin", "-f", "lavfi", "-i", "sine=duration=60", "-y", sys.argv[1]]
 try:
     asyncio.run(run(command))

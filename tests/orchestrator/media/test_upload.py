@@ -18,7 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.media.models import Media
 from orchestrator.media.upload import BrokenUploadError, _FileParser
 from orchestrator.settings import Settings
-from orchestrator.storage import Storage, StorageFullError
+from orchestrator.storage import Storage, StorageError, StorageFullError
+from orchestrator.uploads.models import Upload
+from tests.orchestrator.media.padded import padded
 
 pytestmark = pytest.mark.anyio
 
@@ -234,6 +236,44 @@ async def test_a_client_that_hangs_up_leaves_nothing(
     assert (await live.get("/healthz")).status_code == 200
 
 
+async def hang_up_after(live: httpx.AsyncClient, announced: int, body: bytes) -> None:
+    """A multipart request that announces a length, sends a body, and goes."""
+    head = (
+        f"POST /v1/media HTTP/1.1\r\nHost: x\r\nContent-Length: {announced}\r\n"
+        f"Authorization: {live.headers['Authorization']}\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n"
+    )
+    _, writer = await asyncio.open_connection("127.0.0.1", live.base_url.port)
+    writer.write(head.encode() + body)
+    await writer.drain()
+    await asyncio.sleep(0.2)
+    writer.transport.abort()
+
+
+async def test_an_upload_cut_at_any_tenth_leaves_nothing(
+    live: httpx.AsyncClient, engine: AsyncEngine, clips: Path, stored: Path
+) -> None:
+    body = PART + padded((clips / "v.mp4").read_bytes(), 12_000_000) + b"\r\n--x--\r\n"
+    cut = (hang_up_after(live, len(body), body[: len(body) * tenth // 10]) for tenth in range(10))
+    await asyncio.gather(*cut)
+    await nothing_stays(stored, engine)
+    for _ in range(600):
+        async with engine.connect() as connection:
+            kept = await connection.scalar(sa.select(sa.func.count()).select_from(Upload))
+        if not kept:
+            break
+        await asyncio.sleep(0.1)
+    assert kept == 0, "the room that was kept for it is free again"
+
+
+@pytest.mark.parametrize("lie", [-1_000, 1_000], ids=["too short", "too long"])
+async def test_a_length_that_is_not_the_bodys_is_no_upload(
+    live: httpx.AsyncClient, engine: AsyncEngine, clips: Path, stored: Path, lie: int
+) -> None:
+    body = PART + (clips / "v.mp4").read_bytes() + b"\r\n--x--\r\n"
+    await hang_up_after(live, len(body) + lie, body)
+    await nothing_stays(stored, engine)
+
+
 async def test_a_full_disk_is_said_and_leaves_nothing(
     client: httpx.AsyncClient, engine: AsyncEngine, clips: Path, stored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +285,20 @@ async def test_a_full_disk_is_said_and_leaves_nothing(
     answer = await send(client, (clips / "v.mp4").read_bytes())
     assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
     await nothing_stays(stored, engine)
+
+
+async def test_what_cannot_be_deleted_now_is_left_to_the_sweeper(
+    client: httpx.AsyncClient, engine: AsyncEngine, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(self: Storage, key: str) -> None:
+        raise StorageError(key)
+
+    monkeypatch.setattr(Storage, "delete", away)
+    assert (await send(client, b"text " * 1_000)).status_code == 503
+    (left,) = files(stored)
+    async with engine.connect() as connection:
+        row = await connection.scalar(sa.select(Upload.id))
+    assert left.relative_to(stored).as_posix() == f"media/{row}/source"
 
 
 async def test_a_strangers_media_is_not_there(

@@ -127,6 +127,17 @@ async def test_a_user_has_a_bounded_number_of_open_uploads(tus: Tus, app_setting
     assert answer.json()["code"] == "too_many_uploads", "multipart requests count too"
 
 
+async def test_what_a_killed_multipart_request_announced_takes_no_room(
+    tus: Tus, make_session: async_sessionmaker[AsyncSession], app_settings: Settings, user: User
+) -> None:
+    app_settings.user_storage_bytes = 1_000
+    row = {"user_id": user.id, "protocol": "form", "filename": "", "length": 900, "writer": uuid4()}
+    async with make_session.begin() as session:
+        tomorrow = sa.func.now() + sa.text("interval '1 day'")
+        session.add(Upload(**row, alive_until=sa.func.now() - sa.text("interval '1 second'"), expires_at=tomorrow))
+    assert (await tus.begin(1_000)).status_code == 201
+
+
 async def test_others_uploads_take_nobodys_room(tus: Tus, stranger: httpx.AsyncClient, app_settings: Settings) -> None:
     app_settings.user_storage_bytes = 1_000
     assert (await tus.begin(1_000)).status_code == 201

@@ -256,6 +256,31 @@ def upload_by_tuspy(address: str, token: str, folder: Path, content: bytes) -> s
     return str(uploader.url).partition(address)[2]
 
 
+async def test_a_full_disk_is_said_and_loses_nothing_that_counted(
+    app_settings: Settings, token: str, video: bytes, stored: Stored, tmp_path: Path
+) -> None:
+    log = tmp_path / "api.log"
+    authorized = {"Authorization": f"Bearer {token}"}
+    with api_process(app_settings, log, largest_file=6_000_000) as api:
+        async with httpx.AsyncClient(base_url=api.url, headers=authorized, timeout=90) as client:
+            tus = Tus(client)
+            multipart = await client.post("/v1/media", files={"file": ("clip.mp4", video)})
+            assert (multipart.status_code, multipart.json()["code"]) == (507, "storage_full")
+            assert stored() == []
+            url = await tus.url(len(video))
+            answer = await tus.patch(url, 0, video)  # each part fits, the whole does not
+            assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
+            assert await tus.offset(url) == len(video)
+            assert {path.partition("/")[0] for path in stored()} == {"uploads"}
+    with api_process(app_settings, log) as api:
+        async with httpx.AsyncClient(base_url=api.url, headers=authorized, timeout=90) as client:
+            answer = await Tus(client).patch(url, len(video), b"")
+            assert answer.status_code == 204, answer.text
+            media = (await client.get(f"/v1/media/{answer.headers['Octavia-Media-Id']}")).json()
+            assert media["sha256"] == sha256(video)
+            assert stored() == [f"media/{media['id']}/source"]
+
+
 async def test_a_killed_api_process_loses_only_what_did_not_count(
     app_settings: Settings, token: str, video: bytes, tmp_path: Path
 ) -> None:
