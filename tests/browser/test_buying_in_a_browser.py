@@ -39,7 +39,7 @@ def shop(data_dir: Path, model_plane: str, site_port: int) -> Iterator[System]:
 
 async def sign_up(api: str, outbox: Path) -> None:
     """An account, verified by the link of its e-mail."""
-    async with httpx.AsyncClient(base_url=api, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=api, trust_env=False, timeout=60) as client:
         asked = {"email": EMAIL, "password": PASSWORD, "name": "Marianne"}
         assert (await client.post("/v1/auth/sign-up", json=asked)).status_code == 202
         link = await first_link(outbox)

@@ -179,7 +179,7 @@ def until(true: Any, seconds: float = 40.0) -> None:
 
 def test_what_happened_is_told_under_tritons_names(workshop: Workshop) -> None:
     def told(line: str) -> bool:
-        page = httpx.get(f"http://{workshop.plane.ready['http']}/metrics").text
+        page = httpx.get(f"http://{workshop.plane.ready['http']}/metrics", timeout=60).text
         return any(each.startswith(line) for each in page.splitlines())
 
     assert asyncio.run(every(workshop.plane.address, order(name="counted"))) == [1]

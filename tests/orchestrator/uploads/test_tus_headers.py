@@ -42,7 +42,7 @@ def test_metadata_are_pairs_in_base64() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["filename not*base64", "filename YQ", "a YQ==,a Yg==", ",", "a YQ==,", " YQ==", "näme YQ==", "a " + "YQ==" * 3000],
+    ["filename not*base64", "filename YQ", "a YQ==,a Yg==", ",", "a YQ==,", "näme YQ==", "a " + "YQ==" * 3000],
 )
 def test_other_metadata_are_refused(header: str) -> None:
     with pytest.raises(InvalidHeaderError, match="Upload-Metadata"):
