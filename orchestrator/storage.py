@@ -34,6 +34,8 @@ PARTS_AT_ONCE = 2
 """Bounds the memory of one transfer to about 15 MB."""
 WINDOW_BYTES = 4 * 2**20
 """What one request to an object store reads: it never lasts long, however slowly the reader takes it."""
+HASHED_AT_ONCE = 2**18
+"""Bytes: more of them keep the others waiting, so a thread hashes them."""
 ABORT_S = 10.0
 """How long a cancelled write may take to remove what it has stored."""
 RETRIES: "RetryConfig" = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
@@ -112,7 +114,10 @@ class Storage:
         async def counted() -> AsyncIterator[bytes]:
             nonlocal size
             async for chunk in chunks:
-                digest.update(chunk)
+                if len(chunk) > HASHED_AT_ONCE:
+                    await asyncio.to_thread(digest.update, chunk)
+                else:
+                    digest.update(chunk)
                 size += len(chunk)
                 yield chunk
 
@@ -143,10 +148,10 @@ class Storage:
         except asyncio.CancelledError:
             stop.set()
             done, _ = await asyncio.wait({writing}, timeout=ABORT_S)
-            if not done:
+            if done:
+                writing.exception()  # which is ours, unless the write was through before it heard
+            else:
                 writing.cancel()
-            elif not writing.cancelled() and writing.exception() is None:
-                await self.delete(key)  # it was through before it heard
             raise
 
     async def size(self, key: str) -> int:
