@@ -35,6 +35,7 @@ from orchestrator.group_commit import GroupCommit
 from orchestrator.jobs.events import JobNews
 from orchestrator.jobs.link_routes import downloads
 from orchestrator.jobs.link_routes import router as links
+from orchestrator.jobs.preview_routes import router as previews
 from orchestrator.jobs.routes import router as jobs
 from orchestrator.local.processes import end_with_parent
 from orchestrator.logs import configure_logging
@@ -92,7 +93,7 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     )
     app.include_router(discovery)
     app.include_router(downloads)
-    for router in (media, uploads, jobs, links):
+    for router in (media, uploads, jobs, links, previews):
         app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
     octavia_web.install(app)
     _add_health(app)

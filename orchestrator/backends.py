@@ -32,8 +32,8 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
     client = durable.api_client(engine)
     async with Inference(settings.model_address) as models:
 
-        async def cancel(job_id: UUID) -> None:
-            await client.cancel_workflow_async(str(job_id), cancel_children=True)
+        async def cancel(job_id: UUID, attempt: int) -> None:
+            await client.cancel_workflow_async(durable.job_workflow_id(job_id, attempt), cancel_children=True)
 
         async def capabilities() -> Capabilities | None:
             try:

@@ -24,9 +24,12 @@ from orchestrator.storage import Storage
 
 
 class Enqueue(Protocol):
-    """Enqueues a job's workflow in the caller's transaction, so that row and workflow exist together or not at all."""
+    """Enqueues an attempt at a job in the caller's transaction, so that row and workflow exist together or not at all.
 
-    def __call__(self, session: Session, job_id: UUID, user_id: UUID, /) -> None: ...
+    `paid`: it costs credits.
+    """
+
+    def __call__(self, session: Session, job_id: UUID, user_id: UUID, /, *, attempt: int = 1, paid: bool) -> None: ...
 
 
 class EnqueueMail(Protocol):
@@ -52,8 +55,8 @@ class Backends:
     """What the API needs of the durable queue and of the model plane."""
 
     enqueue: Enqueue
-    cancel: Callable[[UUID], Awaitable[None]]
-    """Stops a job's workflow, which is already decided as cancelled. May fail: the sweeper repeats it."""
+    cancel: Callable[[UUID, int], Awaitable[None]]
+    """Stops the workflow of a job's attempt, which is already decided. May fail: the sweeper repeats it."""
     capabilities: Callable[[], Awaitable[Capabilities | None]]
     """What the models can do; None while the model plane cannot be asked."""
     speak: Callable[[Utterance], Awaitable[Speech]]

@@ -1,7 +1,6 @@
 """PostgreSQL: the declarative base, engines that wait out or report an outage, sessions."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -15,6 +14,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.embedded_postgres import EmbeddedPostgres
 from orchestrator.errors import OctaviaError
+from orchestrator.patience import pauses
+from orchestrator.time_limit import not_counted
 
 __all__ = ["Base", "EmbeddedPostgres", "make_engine", "make_sync_engine", "one_of", "patiently", "sessions"]
 
@@ -82,16 +83,16 @@ async def patiently(
     """
     make = sessions(engine)
     give_up_at = time.monotonic() + limit_s
-    pause = 0.1
-    while True:
+    for pause in pauses(0.1, 3.0):
         try:
             async with make.begin() as session:
                 return await work(session)
         except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
             if time.monotonic() > give_up_at or not is_outage(error):
                 raise
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-        pause = min(pause * 2, 3.0)
+        with not_counted():
+            await asyncio.sleep(pause)
+    raise AssertionError("the pauses have no end")
 
 
 def is_outage(error: Exception) -> bool:

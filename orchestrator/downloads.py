@@ -1,8 +1,9 @@
-"""A stored object as an HTTP answer: ranges, validators, a file name."""
+"""A stored object, or bytes at hand, as an HTTP answer: ranges, validators, a file name."""
 
+import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 from urllib.parse import quote
 
@@ -63,13 +64,40 @@ def send(
     request: Request, storage: Storage, key: str, *, size: int, sha256: str, content_type: str, filename: str
 ) -> Response:
     """The object for GET or HEAD: 200, 206, 304, or RangeNotSatisfiableError."""
+
+    def parts(start: int, end: int) -> AsyncIterator[bytes]:
+        return storage.stream(key, start, end)
+
+    headers = {"Content-Disposition": content_disposition(filename)}
+    return _answer(request, parts, size=size, sha256=sha256, content_type=content_type, headers=headers)
+
+
+def send_bytes(request: Request, data: bytes, *, content_type: str) -> Response:
+    """As `send`, what is at hand and to be played rather than saved."""
+
+    async def parts(start: int, end: int) -> AsyncIterator[bytes]:
+        yield data[start:end]
+
+    sha256 = hashlib.sha256(data).hexdigest()
+    return _answer(request, parts, size=len(data), sha256=sha256, content_type=content_type, headers={})
+
+
+def _answer(
+    request: Request,
+    parts: Callable[[int, int], AsyncIterator[bytes]],
+    *,
+    size: int,
+    sha256: str,
+    content_type: str,
+    headers: Mapping[str, str],
+) -> Response:
     etag = f'"{sha256}"'
-    headers: dict[str, str] = {
+    headers = {
         "Accept-Ranges": "bytes",
         "ETag": etag,
         "Cache-Control": "private, no-cache",
-        "Content-Disposition": content_disposition(filename),
         "X-Content-Type-Options": "nosniff",
+        **headers,
     }
     asked: Mapping[str, str] = request.headers
     if matches_etag(asked.get("if-none-match"), etag, strong=False):
@@ -85,9 +113,7 @@ def send(
         headers["Content-Range"] = part.content_range
     if request.method == "HEAD":
         return Response(status_code=200, headers=headers, media_type=content_type)
-    return StreamingResponse(
-        storage.stream(key, start, end), 206 if part else 200, headers=headers, media_type=content_type
-    )
+    return StreamingResponse(parts(start, end), 206 if part else 200, headers=headers, media_type=content_type)
 
 
 def content_disposition(filename: str) -> str:

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-import random
+import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,6 +18,16 @@ from tritonclient.utils import InferenceServerException
 
 from orchestrator.capabilities import Capabilities, read_capabilities
 from orchestrator.errors import OctaviaError
+from orchestrator.patience import (
+    FAULTS_FORGIVEN,
+    INTERRUPTION_S,
+    INTERRUPTIONS_FORGIVEN,
+    MODEL_PAUSES,
+    TROUBLES,
+    Trouble,
+    pauses,
+)
+from orchestrator.time_limit import not_counted
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +45,8 @@ CAPABILITIES_AGE_S = 60.0
 CALL_TIMEOUT_S = 300.0
 """A window takes a second and a long sentence a few; beyond this the replica hangs."""
 
-_REFUSALS = frozenset({"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"})
-_FAULTS = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS"})
-FAULTS_FORGIVEN = 3
-"""A fault of the model itself may be a dying replica's last word, so it is asked again, but not for ever."""
+READY_TIMEOUT_S = 5.0
+
 _CHANNEL = [
     ("grpc.max_send_message_length", 64 * 2**20),
     ("grpc.max_receive_message_length", 64 * 2**20),
@@ -62,6 +72,18 @@ class ModelRefusedError(OctaviaError):
 
     def __init__(self, model: str, reason: str) -> None:
         super().__init__("model_refused", f"The model '{model}' refused the request: {reason}", status=422)
+
+
+class ModelCrashedError(OctaviaError):
+    """The model ended again and again while it worked on the request, and on nothing else at that time."""
+
+    def __init__(self, model: str, times: int) -> None:
+        super().__init__(
+            "model_crashed",
+            f"The model '{model}' ended {times} times while it worked on a part of this file, which is given up. "
+            "Another file or language may work; tell us the job's id.",
+            status=422,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +150,7 @@ class Inference:
         self._known: Capabilities | None = None
         self._known_at = 0.0
         self._asking = asyncio.Lock()
+        self._suspects: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -254,24 +277,89 @@ class Inference:
         return {name: answer.as_numpy(name) for name in outputs}
 
     async def _waiting(self, model: str, call: Callable[[], Awaitable[Any]], wait_s: float) -> Any:
-        """The call's answer, asked for again while the plane restarts, until `wait_s` after the first failure."""
-        failed_at: float | None = None
-        pause = 0.2
-        faults = 0
+        """The call's answer, asked for again as `patience` has it, until `wait_s` after the first failure."""
+        failures = _Failures(model, wait_s)
         while True:
             try:
-                return await call()
+                async with self._turn(model, alone=failures.is_suspect):
+                    return await call()
             except InferenceServerException as error:
-                status = str(error.status()).removeprefix("StatusCode.")
-                faults += status in _FAULTS
-                if status in _REFUSALS or faults > FAULTS_FORGIVEN:
-                    raise ModelRefusedError(model, error.message()) from error
-                failed_at = failed_at or time.monotonic()
-                if time.monotonic() - failed_at >= wait_s:
-                    raise ModelPlaneUnavailableError(model, wait_s) from error
-                log.info("model does not answer, waiting", model=model, status=status, pause=round(pause, 1))
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            pause = min(pause * 2, 5.0)
+                pause = failures.add(error, time.monotonic())
+            with not_counted():
+                await asyncio.sleep(pause)
+                while failures.is_away and not await self._is_model_ready(model):  # noqa: ASYNC110
+                    await asyncio.sleep(failures.pause_while_away(time.monotonic()))
+
+    @asynccontextmanager
+    async def _turn(self, model: str, *, alone: bool) -> AsyncIterator[None]:
+        """Calls that may have ended a replica are asked one after the other, so that one does not pull others down."""
+        if not alone:
+            yield
+            return
+        with not_counted():
+            await self._suspects[model].acquire()
+        try:
+            yield
+        finally:
+            self._suspects[model].release()
+
+    async def _is_model_ready(self, model: str) -> bool:
+        try:
+            return bool(await self._client.is_model_ready(model, client_timeout=READY_TIMEOUT_S))
+        except InferenceServerException:
+            return False
+
+
+class _Failures:
+    """What one call to a model has met with so far, and whether it is asked again."""
+
+    def __init__(self, model: str, wait_s: float) -> None:
+        self._model = model
+        self._wait_s = wait_s
+        self._pauses = pauses(*MODEL_PAUSES)
+        self._first_at: float | None = None
+        self._faults = 0
+        self._interruptions = 0
+        self._interrupted_at = -math.inf
+        self.is_away = False
+        """Whether to wait until the model says that it is ready."""
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the call may be what ends the model. The first time it was perhaps just there when a replica died."""
+        return self._interruptions > 1
+
+    def add(self, error: InferenceServerException, now: float) -> float:
+        """Take in a failure at a time; the pause before the next attempt.
+
+        Raises ModelRefusedError, ModelCrashedError, ModelPlaneUnavailableError where there will be none.
+        """
+        status = str(error.status()).removeprefix("StatusCode.")
+        trouble = TROUBLES.get(status, Trouble.AWAY)
+        self._faults += trouble is Trouble.FAULT
+        if trouble is Trouble.REFUSED or self._faults > FAULTS_FORGIVEN:
+            raise ModelRefusedError(self._model, error.message()) from error
+        if trouble is Trouble.AWAY:
+            self._interrupt(now, error)
+        self.is_away = trouble is Trouble.AWAY
+        self._first_at = self._first_at or now
+        log.info("model does not answer, waiting", model=self._model, status=status)
+        return self.pause_while_away(now, error)
+
+    def pause_while_away(self, now: float, error: InferenceServerException | None = None) -> float:
+        """The next pause. Raises ModelPlaneUnavailableError when it has been waited for long enough."""
+        if now - (self._first_at or now) >= self._wait_s:
+            raise ModelPlaneUnavailableError(self._model, self._wait_s) from error
+        return next(self._pauses)
+
+    def _interrupt(self, now: float, error: InferenceServerException) -> None:
+        """The model was ready when the call began, unless it is the first: that it went may be the call's doing."""
+        if now - self._interrupted_at < INTERRUPTION_S:
+            return
+        self._interrupted_at = now
+        self._interruptions += 1
+        if self._interruptions > INTERRUPTIONS_FORGIVEN:
+            raise ModelCrashedError(self._model, self._interruptions) from error
 
 
 def _tensor(name: str, values: npt.NDArray[Any]) -> Any:

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.billing.offers import PACKAGES, Package, Plan
 from orchestrator.credits.prices import JobKind, Price
+from orchestrator.jobs.limits import Limit, StepName
 
 MIB = 2**20
 
@@ -143,11 +144,26 @@ class Settings(BaseSettings):
     stale_after_s: float = 30
     """A worker without a heartbeat for this long is taken for dead and its work is taken over."""
 
-    jobs_per_worker: int = 8
-    """Jobs a worker process carries at once."""
+    jobs_per_worker: int = Field(default=8, ge=1)
+    """Jobs a worker process carries at once: so many that cost credits, and as many that cost none."""
 
-    chunks_per_worker: int = 16
+    chunks_per_worker: int = Field(default=16, ge=1)
     """Windows and passages a worker process works on at once."""
+
+    media_per_worker: int = Field(default=2, ge=1)
+    """Files a worker process reads or puts together at once, each with a process of ffmpeg."""
+
+    paid_share: float = Field(default=0.75, gt=0, lt=1)
+    """Share of a worker's places for jobs that cost credits while others wait too. What one leaves, the other takes."""
+
+    time_limits: dict[StepName, Limit] = {}
+    """Time limits other than those of orchestrator/jobs/limits.py: {"render": {"seconds": 60, "per_second": 5}}."""
+
+    retry_hours: float = Field(default=24, ge=0)
+    """How long a failed or cancelled job can be tried again: what it has done is kept, and deleted then."""
+
+    preview_share: float = Field(default=0.2, ge=0, le=1)
+    """Share of a dub's passages, from the first on, that can be heard before it is completed: one at least. 0: none."""
 
     drain_s: int = 25
     """How long a stopping worker lets running work end before handing it over."""

@@ -18,4 +18,5 @@ pytest_plugins = [
     "tests.fixtures_system",
     "tests.fixtures_polar",
     "tests.fixtures_s3",
+    "tests.fixtures_workshop",
 ]

@@ -148,6 +148,8 @@ class QueueStandIn:
     """Takes the place of the durable queue and the model plane behind the API."""
 
     enqueued: list[tuple[UUID, UUID]] = field(default_factory=list)
+    orders: list[tuple[int, bool]] = field(default_factory=list)
+    """The attempt of each, and whether it is paid."""
     cancelled: list[UUID] = field(default_factory=list)
     mails: list[UUID] = field(default_factory=list)
     account_requests: list[UUID] = field(default_factory=list)
@@ -170,10 +172,11 @@ class QueueStandIn:
             self.enqueue_polar_events,
         )
 
-    def _enqueue(self, session: Session, job_id: UUID, user_id: UUID, /) -> None:
+    def _enqueue(self, session: Session, job_id: UUID, user_id: UUID, /, *, attempt: int = 1, paid: bool) -> None:
         if self.refusal:
             raise self.refusal
         self.enqueued.append((job_id, user_id))
+        self.orders.append((attempt, paid))
 
     def enqueue_mail(self, session: Session, mail_id: UUID, /) -> None:
         if self.refusal:
@@ -192,7 +195,7 @@ class QueueStandIn:
             raise ValueError(webhook_ids)
         self.polar_events += webhook_ids
 
-    async def _cancel(self, job_id: UUID) -> None:
+    async def _cancel(self, job_id: UUID, attempt: int) -> None:
         if self.refusal:
             raise self.refusal
         self.cancelled.append(job_id)

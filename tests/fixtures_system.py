@@ -72,10 +72,17 @@ class System:
 
     def worker(self) -> psutil.Process:
         """The worker process that is running now."""
+        return self._child("orchestrator.jobs.worker")
+
+    def api(self) -> psutil.Process:
+        """The API's process that is running now."""
+        return self._child("orchestrator.app")
+
+    def _child(self, module: str) -> psutil.Process:
         for child in psutil.Process(self.process.pid).children():
-            if "orchestrator.jobs.worker" in child.cmdline():
+            if module in child.cmdline():
                 return child
-        raise AssertionError(f"no worker runs: {self.log()}")
+        raise AssertionError(f"no {module} runs: {self.log()}")
 
 
 async def finish(client: Client, job: dict[str, Any], seconds: float = 240) -> dict[str, Any]:

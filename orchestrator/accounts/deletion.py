@@ -31,8 +31,9 @@ OPEN = ("pending", "processing")
 NOBODY = "Deleted user"
 
 
-async def close(session: AsyncSession, user_id: UUID, origin: Origin) -> tuple[Letter, list[UUID]]:
-    """Closes the account in the caller's transaction; the farewell e-mail, and the jobs whose workflows are to stop.
+async def close(session: AsyncSession, user_id: UUID, origin: Origin) -> tuple[Letter, list[tuple[UUID, int]]]:
+    """Closes the account in the caller's transaction; the farewell e-mail, and the jobs, each with the attempt it is
+    at, whose workflows are to stop.
 
     Raises InvalidTokenError where another request has closed it.
     """
@@ -43,8 +44,9 @@ async def close(session: AsyncSession, user_id: UUID, origin: Origin) -> tuple[L
     user.status, user.deleted_at = "deleted", now
     await sessions.end_all(session, user.id, "account deleted")
     await api_tokens.revoke_all(session, user.id)
-    running = (await session.scalars(sa.select(Job.id).where(Job.user_id == user.id, Job.status.in_(OPEN)))).all()
-    cancelled = [job_id for job_id in running if await progress.cancel(session, job_id)]
+    query = sa.select(Job.id, Job.attempt).where(Job.user_id == user.id, Job.status.in_(OPEN))
+    running = [(row.id, row.attempt) for row in await session.execute(query)]
+    cancelled = [each for each in running if await progress.cancel(session, each[0])]
     audit.record(session, user.id, "deleted", origin, jobs_cancelled=len(cancelled))
     return Letter(user.id, messages.account_deleted(user.email, user.name, (now + KEPT).date())), cancelled
 

@@ -10,7 +10,7 @@ from orchestrator.accounts.models import ApiToken, LoginSession, SecurityEvent, 
 from orchestrator.billing.models import PolarOrder, PolarSubscription, Purchase
 from orchestrator.credits.models import CreditEntry, CreditLot
 from orchestrator.database import Base
-from orchestrator.jobs.models import Artifact, HeardWindow, Job, JobEvent, Rendition, SegmentRow
+from orchestrator.jobs.models import Artifact, HeardWindow, Job, JobAttempt, JobEvent, Rendition, SegmentRow
 from orchestrator.media.models import Media
 from orchestrator.notifications.models import Mail
 from orchestrator.uploads.models import Upload
@@ -35,6 +35,7 @@ OWN: dict[str, type[Base]] = {
     "credit_lots": CreditLot,
 }
 OF_JOBS: dict[str, type[Base]] = {
+    "attempts": JobAttempt,
     "events": JobEvent,
     "windows": HeardWindow,
     "segments": SegmentRow,

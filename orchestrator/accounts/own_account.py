@@ -27,9 +27,9 @@ async def leave(context: AppContext, login: LoggedIn, origin: Origin) -> None:
     async with context.sessions.begin() as session:
         letter, jobs = await deletion.close(session, login.user.id, origin)
         await send(session, context.backends.enqueue_mail, letter)
-    for job_id in jobs:
+    for job_id, attempt in jobs:
         try:
-            await context.backends.cancel(job_id)
+            await context.backends.cancel(job_id, attempt)
         except sa.exc.SQLAlchemyError as error:
             # The decision stands; the sweeper finds the workflow and stops it.
             log.warning("could not stop a cancelled job's workflow", job_id=str(job_id), error=type(error).__name__)

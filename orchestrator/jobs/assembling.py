@@ -96,10 +96,15 @@ async def place_dub(job_id: str, language: str) -> None:
 
 
 async def render(job_id: str, language: str) -> list[ArtifactValues]:
-    """The dub in one language and its quality report; nothing where the job gives no speech."""
+    """The dub in one language and its quality report; nothing where the job gives no speech.
+
+    What an earlier attempt has put together is taken as it is.
+    """
     dub = await patiently(current().engine, lambda session: _dub(session, job_id, language))
     if dub.job.kind not in SPOKEN or dub.job.status != "processing":
         return []
+    if finished := await _rendered(dub.job, language):
+        return finished
     cues = await target_cues(job_id, language)
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
@@ -120,10 +125,24 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
     kind = "video" if result.suffix == ".mp4" else "audio"
     content_type = "video/mp4" if kind == "video" else CONTENT_TYPES[dub.format]
     data = json.dumps(measured, indent=1).encode()
-    return [
+    files = [
         described(kind, language, name, content_type, keys.artifact(job_id, name), stored),
         await publish(job_id, "quality_report", language, f"quality.{language}.json", "application/json", data),
     ]
+    await patiently(current().engine, lambda session: _note_rendered(session, dub.job, language, files))
+    return files
+
+
+async def _rendered(job: Job, language: str) -> list[ArtifactValues]:
+    """The files that were noted as finished, where all of them are there."""
+    files: list[ArtifactValues] = job.rendered.get(language, [])
+    there = [await current().storage.exists(file["storage_key"]) for file in files]
+    return files if all(there) else []
+
+
+async def _note_rendered(session: AsyncSession, job: Job, language: str, files: list[ArtifactValues]) -> None:
+    values = {"rendered": Job.rendered.concat({language: files})}
+    await session.execute(update(Job).where(Job.id == job.id).values(**values))
 
 
 async def _dub(session: AsyncSession, job_id: str, language: str) -> Dub:

@@ -1,11 +1,12 @@
 """What a worker process's workflows reach for: made once at start, for DBOS calls workflows without our objects."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dbos import AsyncSQLAlchemyDatasource, DBOSClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.inference import Inference
+from orchestrator.jobs.places import Places
 from orchestrator.notifications.mailer import Mailer
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
@@ -23,6 +24,10 @@ class WorkerContext:
     mailer: Mailer
     queue: DBOSClient
     """Enqueues in the caller's transaction, as the API does."""
+    chunks: Places = field(default_factory=lambda: Places(16, 0.75))
+    """For windows and passages."""
+    media: Places = field(default_factory=lambda: Places(2, 0.75))
+    """For files that are read or put together."""
 
 
 _context: WorkerContext | None = None

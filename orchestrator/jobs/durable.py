@@ -21,12 +21,16 @@ from orchestrator.errors import OctaviaError
 
 APPLICATION = "octavia"
 VERSION = "1"
-"""Constant: running jobs go on under new code. Raised only for an incompatible change of a workflow's steps."""
+"""Constant: running jobs go on under new code. Raised only for an incompatible change of a workflow's steps: what began
+under the old one is finished by workers of the old one (docs/runbook.md)."""
 
 JOB_WORKFLOW = "job"
 JOBS_QUEUE = "jobs"
 CHUNKS_QUEUE = "chunks"
 """Of its own, for a waiting job would otherwise hold the place its windows and passages need."""
+PAID_JOBS_QUEUE = "paid_jobs"
+PAID_CHUNKS_QUEUE = "paid_chunks"
+"""The same for jobs that cost credits: what costs nothing never stands before them."""
 
 MAIL_WORKFLOW = "mail"
 MAILS_QUEUE = "mails"
@@ -45,7 +49,9 @@ RECONCILE_WORKFLOW = "reconcile"
 
 INTERNAL_QUEUE = "_dbos_internal_queue"
 MAX_RECOVERY_ATTEMPTS = 20
-"""Every planned restart counts as one; a job that has ended its worker this often is given up."""
+"""Every planned restart counts as one; what has ended its worker this often is given up."""
+MAX_JOB_RECOVERY_ATTEMPTS = 100
+"""A last resort: what ends its workers is found long before (`steps`), and a long job sees many of them end."""
 
 JsonValue = Any
 
@@ -116,14 +122,34 @@ def api_client(engine: sa.Engine) -> DBOSClient:
     )
 
 
-def enqueue_job(client: DBOSClient, session: Session, job_id: UUID, user_id: UUID) -> None:
-    """Enqueue a job's workflow in the caller's transaction, its id the job's, fair among users."""
+UUID_LENGTH = 36
+JOB_WORKFLOW_SQL = "j.id::text || case when j.attempt > 1 then '.' || j.attempt else '' end"
+"""Of a row `j` of the table of jobs, the id of the workflow that works on it now."""
+ROOT_WORKFLOW_SQL = r"substring(w.workflow_uuid from '^.{36}(?:\.\d+)?')"
+"""Of a row `w` of the queue that belongs to a job, the id of the job's workflow it descends from."""
+
+
+def job_workflow_id(job_id: UUID, attempt: int = 1) -> str:
+    """The workflow of a job's first attempt, second, and so on; the ids of its children continue it ("…-7")."""
+    return str(job_id) if attempt == 1 else f"{job_id}.{attempt}"
+
+
+def attempt_of(workflow_id: str) -> int:
+    """The attempt a job's workflow, or a child of it, belongs to."""
+    number, _, _ = workflow_id[UUID_LENGTH:].removeprefix(".").partition("-")
+    return int(number or 1)
+
+
+def enqueue_job(
+    client: DBOSClient, session: Session, job_id: UUID, user_id: UUID, *, attempt: int = 1, paid: bool
+) -> None:
+    """Enqueue an attempt at a job in the caller's transaction, fair among users; paid ones in a queue of their own."""
     client.enqueue_in_transaction(
         session,
         {
-            "queue_name": JOBS_QUEUE,
+            "queue_name": PAID_JOBS_QUEUE if paid else JOBS_QUEUE,
             "workflow_name": JOB_WORKFLOW,
-            "workflow_id": str(job_id),
+            "workflow_id": job_workflow_id(job_id, attempt),
             "workflow_id_reuse_policy": "reject",
             "queue_partition_key": str(user_id),
         },
@@ -181,6 +207,11 @@ def enqueue_polar_events(session: Session, webhook_ids: Sequence[str]) -> None:
     session.execute(_ENQUEUE_POLAR_EVENTS, {**fixed, "webhook_ids": list(webhook_ids)})
 
 
+def chunks_queue(*, paid: bool) -> str:
+    """Where a job's windows and passages wait."""
+    return PAID_CHUNKS_QUEUE if paid else CHUNKS_QUEUE
+
+
 HEARING_PRIORITY = 10
 """Behind speaking, which has none and goes first: else nothing were spoken before the whole file is heard."""
 
@@ -191,21 +222,23 @@ def for_user(user_id: str, priority: int | None = None) -> SetEnqueueOptions:
 
 
 async def register_queues(*, jobs_per_worker: int, chunks_per_worker: int) -> None:
-    """The queues. Those of jobs are partitioned by user, so that no one holds more than three quarters of a worker."""
-    await DBOS.register_queue_async(
-        JOBS_QUEUE,
-        worker_concurrency=jobs_per_worker,
-        partition_worker_concurrency=max(1, jobs_per_worker * 3 // 4),
-        polling_interval_sec=0.3,
-        on_conflict="always_update",
-    )
-    await DBOS.register_queue_async(
-        CHUNKS_QUEUE,
-        worker_concurrency=chunks_per_worker,
-        partition_worker_concurrency=max(1, chunks_per_worker * 3 // 4),
-        polling_interval_sec=0.2,
-        on_conflict="always_update",
-    )
+    """The queues. Those of jobs are partitioned by user, so that no one holds more than three quarters of a worker.
+
+    Of each pair, for what is paid and for what is not, a worker takes in as much as it can carry of one alone; how many
+    of both work at the same time is decided where they do (see `places`).
+    """
+    for names, per_worker, every_s in (
+        ((JOBS_QUEUE, PAID_JOBS_QUEUE), jobs_per_worker, 0.3),
+        ((CHUNKS_QUEUE, PAID_CHUNKS_QUEUE), chunks_per_worker, 0.2),
+    ):
+        for name in names:
+            await DBOS.register_queue_async(
+                name,
+                worker_concurrency=per_worker,
+                partition_worker_concurrency=max(1, per_worker * 3 // 4),
+                polling_interval_sec=every_s,
+                on_conflict="always_update",
+            )
     await DBOS.register_queue_async(
         ACCOUNTS_QUEUE,
         worker_concurrency=ACCOUNTS_PER_WORKER,

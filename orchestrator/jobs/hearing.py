@@ -62,12 +62,23 @@ async def begin(job_id: str) -> dict[str, Any]:
 
     job = await patiently(current().engine, work)
     source = job.source_language or (job.detected_language if job.kind in OF_SUBTITLES else None)
-    return {"user": str(job.user_id), "targets": job.target_languages, "source": source, "kind": job.kind}
+    return {
+        "user": str(job.user_id),
+        "targets": job.target_languages,
+        "source": source,
+        "kind": job.kind,
+        "paid": job.credits > 0,
+    }
 
 
 async def extract(job_id: str) -> None:
-    """Store the media's sound as headerless 16 kHz mono s16le, so that a window is a range of bytes."""
+    """Store the media's sound as headerless 16 kHz mono s16le, so that a window is a range of bytes.
+
+    Nothing to do where an earlier attempt has: what is stored under the key is whole.
+    """
     storage = current().storage
+    if await storage.exists(keys.speech(job_id)):
+        return
 
     async def media_of(session: AsyncSession) -> Media:
         job = await rows.job(session, job_id)
@@ -83,7 +94,17 @@ async def extract(job_id: str) -> None:
 
 
 async def listen(job_id: str) -> int:
-    """Find the speech and cut it into windows; how many there are (0: nobody speaks)."""
+    """Find the speech and cut it into windows; how many there are (0: nobody speaks).
+
+    Windows of an earlier attempt stand: all of them are stored at once.
+    """
+
+    async def known(session: AsyncSession) -> int:
+        await advance(session, UUID(job_id), "transcribing")
+        return await rows.window_count(session, job_id)
+
+    if there := await patiently(current().engine, known):
+        return there
     samples = await current().storage.size(keys.speech(job_id)) // BYTES_PER_SAMPLE
     gate = asyncio.Semaphore(PIECES_AT_ONCE)
 
@@ -122,10 +143,12 @@ async def note_silence(job_id: str) -> None:
 async def detect(job_id: str) -> str:
     """The language most of the file is in, heard in up to four windows spread over it; "" where none has words."""
 
-    async def read(session: AsyncSession) -> Sequence[HeardWindow]:
-        return await rows.windows(session, job_id)
+    async def read(session: AsyncSession) -> tuple[Job, Sequence[HeardWindow]]:
+        return await rows.job(session, job_id), await rows.windows(session, job_id)
 
-    windows = await patiently(current().engine, read)
+    job, windows = await patiently(current().engine, read)
+    if job.detected_language:  # by an earlier attempt, whose windows were heard with it
+        return job.detected_language
     probes = {_most_speech_near(windows, share).index: _most_speech_near(windows, share) for share in PROBES}
     heard = await asyncio.gather(*(_hear(job_id, window, None) for window in probes.values()))
     votes: defaultdict[str, float] = defaultdict(float)

@@ -1,7 +1,8 @@
 """A worker's sign of life, and the taking over of work whose worker has none.
 
-Each worker beats into the `worker` table and looks for workflows that run on an executor which has stopped beating
-(or said goodbye). Any number of workers may look at once: the queue's own guard lets one of them win each row.
+Each worker beats into the `worker` table and looks for workflows that run on an executor which has stopped beating, was
+seen to die, or said goodbye. Any number of workers may look at once: the queue's own guard lets one of them win each
+row. What an executor did not hand over itself is noted: a step that ends its workers again and again is found by it.
 """
 
 import asyncio
@@ -46,11 +47,22 @@ _BEAT = sa.text(
 )
 _GOODBYE = sa.text("update worker set state = 'gone' where executor_id = :executor_id")
 _DEAD = sa.text(
-    "select distinct w.executor_id, h.state is not distinct from 'gone' as gone"
+    "select distinct w.executor_id, coalesce(h.state, 'silent') as state"
     " from dbos.workflow_status w left join worker h using (executor_id)"
     " where w.status = 'PENDING' and w.application_version = :version and w.executor_id <> :executor_id"
-    " and (h.executor_id is null or h.state = 'gone' or h.beat_at < now() - make_interval(secs => :stale_after))"
+    " and (h.executor_id is null or h.state <> 'up' or h.beat_at < now() - make_interval(secs => :stale_after))"
 )
+_NOTE_LOST_RUNS = sa.text(
+    "insert into lost_run (workflow_id, run, steps, alone, executor_id)"
+    " select w.workflow_uuid, w.owner_xid,"
+    " (select count(*) from dbos.operation_outputs o where o.workflow_uuid = w.workflow_uuid),"
+    " exists(select from lone_run l where l.workflow_id = w.workflow_uuid and l.executor_id = w.executor_id),"
+    " w.executor_id"
+    " from dbos.workflow_status w where w.status = 'PENDING' and w.owner_xid is not null"
+    " and w.executor_id = any(:executors) on conflict do nothing"
+)
+"""What ran on workers that did not hand it over. Whoever of several notes it, and however often: a run is lost once."""
+_WAS_UP = sa.text("select from worker where executor_id = :executor_id and state <> 'gone' for update")
 _MINE = sa.text(
     "select workflow_uuid from dbos.workflow_status where status = 'PENDING' and executor_id = :executor_id"
     " and started_at_epoch_ms < (extract(epoch from now()) - :age) * 1000"
@@ -75,6 +87,9 @@ class Heartbeat:
         """
 
         async def beat(session: AsyncSession) -> None:
+            before_us = (await session.execute(_WAS_UP, {"executor_id": self._executor_id})).one_or_none()
+            if before_us is not None:  # it had our name and has not said goodbye; its work comes back to us
+                await session.execute(_NOTE_LOST_RUNS, {"executors": [self._executor_id]})
             await session.execute(_BEAT, self._me)
 
         await patiently(self._engine, beat)
@@ -104,7 +119,8 @@ class Heartbeat:
         self._well_since = self._well_since or time.monotonic()
 
     async def _reap(self) -> None:
-        """Take over at once from those who said goodbye; from the silent only after a whole period of good beats.
+        """Take over at once from those who said goodbye or were seen to die; from the silent only after a whole period
+        of good beats.
 
         After a database outage every beat is old, and everybody would take over from everybody.
         """
@@ -112,7 +128,11 @@ class Heartbeat:
         values = self._me | {"stale_after": self._stale_after_s}
         async with self._engine.begin() as connection:
             rows = (await connection.execute(_DEAD, values)).all()
-        dead = [row.executor_id for row in rows if row.gone or well_for > self._stale_after_s]
+            known = ("gone", "lost")
+            dead = [row.executor_id for row in rows if row.state in known or well_for > self._stale_after_s]
+            lost = [row.executor_id for row in rows if row.executor_id in dead and row.state != "gone"]
+            if lost:
+                await connection.execute(_NOTE_LOST_RUNS, {"executors": lost})
         if dead:
             count = await asyncio.to_thread(durable.take_over, dead)
             log.warning("took over the work of workers that are gone", workers=dead, workflows=count)

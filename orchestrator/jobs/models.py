@@ -1,10 +1,21 @@
-"""Tables of a job's life: the request, what was heard, what is said, what came out, and the events people follow."""
+"""Tables of a job's life: the request, its attempts, what was heard, what is said, what came out, and its events."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, Text, UniqueConstraint, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
@@ -19,7 +30,7 @@ STAGES = ("extracting", "transcribing", "translating", "synthesizing", "merging"
 
 
 class Job(Base):
-    """One request on a media. Its id is the id of its durable workflow."""
+    """One request on a media. Its id names the durable workflow of each of its attempts (see `durable`)."""
 
     __tablename__ = "job"
     __table_args__ = (
@@ -27,6 +38,7 @@ class Job(Base):
         CheckConstraint(one_of("status", STATUSES), name="status"),
         CheckConstraint(one_of("stage", STAGES), name="stage"),
         CheckConstraint("progress between 0 and 100", name="progress"),
+        CheckConstraint("attempt >= 1", name="attempt"),
         UniqueConstraint("user_id", "idempotency_key"),
         Index("ix_job_user_id_id", "user_id", "id"),
     )
@@ -53,13 +65,37 @@ class Job(Base):
     """[{"code", "message"}]: what the user should know about a result that came out all the same."""
     credits: Mapped[int] = mapped_column(default=0, server_default="0")
     """What it costs: held from its start, spent by its completion."""
+    attempt: Mapped[int] = mapped_column(default=1, server_default="1")
+    """1, and one more with each retry."""
+    last_event_before: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """Id of the last event before this attempt: whoever follows the job is told what came after it."""
+    rendered: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
+    """By language, the files of a dub that is finished: a later attempt takes them as they are."""
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    queued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    """Since when this attempt waits or runs."""
     started_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    discarded_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When its intermediate files were given up: from then on they may be deleted and the job cannot be retried."""
     swept_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When the ended job's intermediate files, and all files of one that gave no result, were deleted."""
+
+
+class JobAttempt(Base):
+    """A retry of a job, and the request that asked for it. The first attempt has no row: the job itself is it."""
+
+    __tablename__ = "job_attempt"
+    __table_args__ = (UniqueConstraint("job_id", "idempotency_key"),)
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    idempotency_key: Mapped[str | None]
+    credits: Mapped[int]
+    """What it held."""
+    asked_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
 class JobEvent(Base):
@@ -165,3 +201,30 @@ class Worker(Base):
     version: Mapped[str]
     beat_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     state: Mapped[str] = mapped_column(default="up")
+    """"up"; "gone" when it has handed over its work; "lost" when its supervisor saw it die."""
+
+
+class LostRun(Base):
+    """A run of a workflow that ended with its worker: the worker died, or was silent until others took over."""
+
+    __tablename__ = "lost_run"
+
+    workflow_id: Mapped[str] = mapped_column(primary_key=True)
+    run: Mapped[str] = mapped_column(primary_key=True)
+    """The queue's token of that run."""
+    steps: Mapped[int]
+    """How many steps were done by then: the one after them is where it ended."""
+    alone: Mapped[bool]
+    """Whether it was at work on its own, so that nothing else of its kind can have ended the worker."""
+    executor_id: Mapped[str]
+    noted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class LoneRun(Base):
+    """A step that is at work on its own, for its worker has died in it before. Gone when it has ended in good order."""
+
+    __tablename__ = "lone_run"
+
+    workflow_id: Mapped[str] = mapped_column(primary_key=True)
+    executor_id: Mapped[str]
+    began_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

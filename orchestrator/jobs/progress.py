@@ -13,20 +13,36 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.credits import spending
-from orchestrator.jobs.models import Artifact, Job, JobEvent
+from orchestrator.jobs.models import Artifact, Job, JobAttempt, JobEvent
 
 CHANNEL = "job"
 """PostgreSQL's notification channel; the payload is a job's id."""
 
 OPEN = ("pending", "processing")
+RETRYABLE = ("failed", "cancelled")
 
 
 async def start(session: AsyncSession, job_id: UUID) -> bool:
     """pending → processing. True when this call did it."""
-    changed = await _change(session, job_id, ("pending",), status="processing", started_at=sa.func.now())
+    changed = await _change(session, job_id, ("pending",), None, status="processing", started_at=sa.func.now())
     if changed:
         await announce(session, job_id, "progress", {"status": "processing", "progress": 0})
-    return changed
+    return changed is not None
+
+
+async def begin_again(session: AsyncSession, job: Job, key: str | None) -> None:
+    """A failed or cancelled job, whose row the caller has locked, → pending, for its next attempt. Its price is held.
+
+    The events before are told to nobody who follows it from now on. Raises InsufficientCreditsError.
+    """
+    job.attempt += 1
+    await spending.hold(session, job.user_id, job.id, job.credits, job.attempt)
+    job.status, job.stage, job.progress, job.counts, job.error = "pending", None, 0, {}, None
+    job.queued_at, job.started_at, job.finished_at = sa.func.now(), None, None
+    last = sa.select(sa.func.max(JobEvent.id)).where(JobEvent.job_id == job.id)
+    job.last_event_before = await session.scalar(last) or 0
+    session.add(JobAttempt(job_id=job.id, number=job.attempt, idempotency_key=key, credits=job.credits))
+    await announce(session, job.id, "progress", {"status": "pending", "progress": 0})
 
 
 async def lock(session: AsyncSession, job_id: UUID) -> Job | None:
@@ -78,38 +94,41 @@ async def warn(session: AsyncSession, job_id: UUID, code: str, message: str) -> 
     return True
 
 
-async def complete(session: AsyncSession, job_id: UUID, artifacts: Sequence[Mapping[str, Any]]) -> bool:
+async def complete(
+    session: AsyncSession, job_id: UUID, artifacts: Sequence[Mapping[str, Any]], attempt: int | None = None
+) -> bool:
     """processing → completed, publishing the artifacts (columns of `Artifact` without id and job_id).
 
-    True when this call decided the job.
+    True when this call decided the job; of an earlier `attempt` than the job's it decides nothing.
     """
-    won = await _change(
-        session, job_id, ("processing",), status="completed", progress=100, finished_at=sa.func.clock_timestamp()
-    )
-    if won:
+    values = {"status": "completed", "progress": 100, "finished_at": sa.func.clock_timestamp()}
+    decided = await _change(session, job_id, ("processing",), attempt, **values)
+    if decided:
         session.add_all(Artifact(job_id=job_id, **artifact) for artifact in artifacts)
-        await spending.spend(session, job_id)
+        await spending.spend(session, job_id, decided)
         await announce(session, job_id, "completed", {"status": "completed", "progress": 100})
-    return won
+    return decided is not None
 
 
-async def fail(session: AsyncSession, job_id: UUID, code: str, message: str) -> bool:
-    """An open job → failed, with the reason for its owner. True when this call decided the job."""
+async def fail(session: AsyncSession, job_id: UUID, code: str, message: str, attempt: int | None = None) -> bool:
+    """An open job → failed, with the reason for its owner. True when this call decided the job (see `complete`)."""
     error = {"code": code, "message": message}
-    won = await _change(session, job_id, OPEN, status="failed", error=error, finished_at=sa.func.clock_timestamp())
-    if won:
-        await spending.release(session, job_id)
+    values = {"status": "failed", "error": error, "finished_at": sa.func.clock_timestamp()}
+    decided = await _change(session, job_id, OPEN, attempt, **values)
+    if decided:
+        await spending.release(session, job_id, decided)
         await announce(session, job_id, "failed", {"status": "failed", "error": error})
-    return won
+    return decided is not None
 
 
 async def cancel(session: AsyncSession, job_id: UUID) -> bool:
     """An open job → cancelled. True when this call decided the job."""
-    won = await _change(session, job_id, OPEN, status="cancelled", finished_at=sa.func.clock_timestamp())
-    if won:
-        await spending.release(session, job_id)
+    values = {"status": "cancelled", "finished_at": sa.func.clock_timestamp()}
+    decided = await _change(session, job_id, OPEN, None, **values)
+    if decided:
+        await spending.release(session, job_id, decided)
         await announce(session, job_id, "cancelled", {"status": "cancelled"})
-    return won
+    return decided is not None
 
 
 async def announce(session: AsyncSession, job_id: UUID, type_: str, data: Mapping[str, Any]) -> None:
@@ -122,15 +141,18 @@ async def announce(session: AsyncSession, job_id: UUID, type_: str, data: Mappin
     await session.execute(sa.select(sa.func.pg_notify(CHANNEL, str(job_id))))
 
 
-async def _change(session: AsyncSession, job_id: UUID, from_: Sequence[str], **values: Any) -> bool:
-    changed = await session.execute(
+async def _change(
+    session: AsyncSession, job_id: UUID, from_: Sequence[str], attempt: int | None, **values: Any
+) -> int | None:
+    """Change the job where it has one of these statuses and is at this attempt, or any; the attempt it is at."""
+    this = [Job.attempt == attempt] if attempt is not None else []
+    return await session.scalar(
         sa.update(Job)
-        .where(Job.id == job_id, Job.status.in_(from_))
+        .where(Job.id == job_id, Job.status.in_(from_), *this)
         .values(**values)
-        .returning(Job.id)
+        .returning(Job.attempt)
         .execution_options(synchronize_session=False)
     )
-    return changed.first() is not None
 
 
 def _further(before: Sequence[int] | None, now: Sequence[int]) -> list[int]:

@@ -14,7 +14,7 @@ from orchestrator.context import Context, DbSession
 from orchestrator.downloads import deliver
 from orchestrator.errors import OctaviaError
 from orchestrator.idempotency import key_header
-from orchestrator.jobs import checks, service
+from orchestrator.jobs import checks, retrying, service
 from orchestrator.jobs.events import TERMINAL, events_after, follow
 from orchestrator.jobs.links import download_name
 from orchestrator.jobs.models import Job, JobEvent
@@ -40,6 +40,9 @@ RECONNECT_MS = 2_000
 IdempotencyKey = Annotated[
     str | None, key_header("the same key and request give the same job, however often it is sent")
 ]
+
+
+RetryKey = Annotated[str | None, key_header("the same key begins one attempt, however often it is sent")]
 
 
 class ModelsAwayError(OctaviaError):
@@ -110,6 +113,27 @@ async def cancel_job(job_id: UUID, context: Context, user: CurrentUser) -> Job:
     return await service.cancel(context, user.id, job_id)
 
 
+@router.post(
+    "/jobs/{job_id}/retry",
+    status_code=201,
+    response_model=JobView,
+    responses={
+        200: {"model": JobView, "description": "The job, whose attempt an earlier request with this key began"},
+        **documented(401, 402, 404, 409, 422, 503),
+    },
+)
+async def retry_job(
+    job_id: UUID, response: Response, context: Context, user: CurrentUser, idempotency_key: RetryKey = None
+) -> Job:
+    """Try a failed or cancelled job again: what it has done is not done twice, and its price is held again.
+
+    Possible for 24 hours (OCTAVIA_RETRY_HOURS); then what it has done is deleted.
+    """
+    retried = await retrying.retry(context, user.id, job_id, idempotency_key)
+    response.status_code = 201 if retried.new else 200
+    return retried.job
+
+
 @router.get(
     "/jobs/{job_id}/events",
     response_class=EventStream,
@@ -127,12 +151,13 @@ async def job_events(
     user: CurrentUser,
     last_event_id: Annotated[int, Header(ge=0, le=2**63 - 1, description="Only events after this one.")] = 0,
 ) -> Response:
-    """Everything that happened to the job, then what happens, until it ends."""
+    """Everything that happened to the job at this attempt, then what happens, until it ends."""
     async with context.sessions() as session:
         job = await service.get(session, user.id, job_id)
-        if last_event_id and job.status in TERMINAL and not await events_after(session, job_id, last_event_id):
+        after = max(last_event_id, job.last_event_before)
+        if last_event_id and job.status in TERMINAL and not await events_after(session, job_id, after):
             return Response(status_code=204)
-    events = follow(context.engine, context.news, job_id, last_event_id, context.settings.sse_heartbeat_s)
+    events = follow(context.engine, context.news, job_id, after, context.settings.sse_heartbeat_s)
     return EventStream(_wire(events), headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.jobs.models import HeardWindow, Job, Rendition, SegmentRow
@@ -17,6 +17,11 @@ async def windows(session: AsyncSession, job_id: str) -> Sequence[HeardWindow]:
     """All windows in order."""
     query = select(HeardWindow).where(HeardWindow.job_id == UUID(job_id)).order_by(HeardWindow.index)
     return (await session.scalars(query)).all()
+
+
+async def window_count(session: AsyncSession, job_id: str) -> int:
+    query = select(func.count()).select_from(HeardWindow).where(HeardWindow.job_id == UUID(job_id))
+    return await session.scalar(query) or 0
 
 
 async def segments(session: AsyncSession, job_id: str) -> Sequence[SegmentRow]:

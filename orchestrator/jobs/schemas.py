@@ -119,6 +119,8 @@ class JobView(BaseModel):
     finished_at: datetime | None
     credits: int
     """What it costs."""
+    attempt: int
+    """1, and one more with each retry."""
 
 
 class LineView(BaseModel):
@@ -192,6 +194,28 @@ class SegmentPage(BaseModel):
 
     items: list[SegmentView]
     next_cursor: int | None
+
+
+class PreviewView(BaseModel):
+    """A passage of a dub that can be heard already, `seconds` long; `start` and `end` in the media.
+
+    Fetch it at /v1/jobs/{id}/previews/{language}/{passage}.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    language: str
+    passage: int
+    start: float
+    end: float
+    seconds: float
+
+
+class PreviewList(BaseModel):
+    """By language and in order. Until the job is completed only the first `share` of the passages is offered."""
+
+    share: float
+    items: list[PreviewView]
 
 
 class RouteView(BaseModel):

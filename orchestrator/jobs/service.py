@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -76,9 +77,7 @@ async def _insert(
     known: Capabilities | None,
 ) -> Job | None:
     """The new job; None where another transaction has taken the key. The account cannot be closed meanwhile."""
-    active = sa.select(User.id).where(User.id == user_id, User.status == "active").with_for_update(read=True)
-    if await session.scalar(active) is None:
-        raise InvalidTokenError(given=True)
+    await insist_on_active(session, user_id)
     media = await media_service.get(session, user_id, request.media_id)
     way = _checked(request, media, known)
     price = _price(context.settings, request, media, way).credits
@@ -99,8 +98,15 @@ async def _insert(
         return None
     await spending.hold(session, user_id, job.id, price)
     await progress.announce(session, job.id, "progress", {"status": "pending", "progress": 0})
-    await session.run_sync(context.backends.enqueue, job.id, user_id)
+    await session.run_sync(partial(context.backends.enqueue, paid=price > 0), job.id, user_id)
     return job
+
+
+async def insist_on_active(session: AsyncSession, user_id: UUID) -> None:
+    """The account cannot be closed until the transaction ends. Raises InvalidTokenError where it is closed already."""
+    active = sa.select(User.id).where(User.id == user_id, User.status == "active").with_for_update(read=True)
+    if await session.scalar(active) is None:
+        raise InvalidTokenError(given=True)
 
 
 def _checked(request: JobRequest, media: Media, known: Capabilities | None) -> Way:
@@ -177,12 +183,16 @@ async def cancel(context: AppContext, user_id: UUID, job_id: UUID) -> Job:
         job = await session.get_one(Job, job_id, populate_existing=True)
         if not won:
             raise AlreadyEndedError(job)
-    try:
-        await context.backends.cancel(job_id)
-    except sa.exc.SQLAlchemyError as error:
-        # The decision stands; the sweeper finds the workflow and stops it.
-        log.warning("could not stop a cancelled job's workflow", job_id=str(job_id), error=type(error).__name__)
+    await stop(context, job_id, job.attempt)
     return job
+
+
+async def stop(context: AppContext, job_id: UUID, attempt: int) -> None:
+    """Stop what still runs of an attempt that was decided. Where that fails, the sweeper does it."""
+    try:
+        await context.backends.cancel(job_id, attempt)
+    except sa.exc.SQLAlchemyError as error:
+        log.warning("could not stop a job's workflow", job_id=str(job_id), error=type(error).__name__)
 
 
 async def artifacts(session: AsyncSession, job_id: UUID) -> Sequence[Artifact]:

@@ -78,13 +78,18 @@ def _needs_voice(job: Job, source: str, target: str) -> bool:
 
 
 async def translate_passage(job_id: str, language: str, passage: int) -> None:
-    """Translate a passage's segments, all of one source language in a call; those already in the language are kept."""
+    """Translate a passage's segments, all of one source language in a call; those already in the language are kept.
+
+    What an earlier attempt has translated stays as it is: it may have been spoken.
+    """
 
     async def read(session: AsyncSession) -> tuple[Job, Sequence[SegmentRow]]:
-        return await rows.job(session, job_id), await rows.passage(session, job_id, passage)
+        segments = await rows.passage(session, job_id, passage)
+        done = {segment.index for segment, _ in await rows.renditions(session, job_id, language, passage)}
+        return await rows.job(session, job_id), [segment for segment in segments if segment.index not in done]
 
     job, segments = await patiently(current().engine, read)
-    if job.status != "processing":
+    if job.status != "processing" or not segments:
         return
     if job.kind in OF_SUBTITLES:
         cues = await translated_cues(segments, job, language)
@@ -139,7 +144,12 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
         for values, (segment, _) in zip(fits, spoken, strict=True):
             await session.execute(
                 update(Rendition)
-                .where(Rendition.job_id == job.id, Rendition.language == language, Rendition.segment == segment.index)
+                .where(
+                    Rendition.job_id == job.id,
+                    Rendition.language == language,
+                    Rendition.segment == segment.index,
+                    Rendition.audio_key.is_(None),  # the first answer holds: it may have been placed since
+                )
                 .values(**values)
             )
         await advance(session, job.id, "synthesizing")

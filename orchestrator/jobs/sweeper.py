@@ -3,8 +3,9 @@
 Looks for open jobs whose workflow is missing, failed, cancelled or given up, or which no worker has begun within a day,
 and fails them; for credits that are held for a job that is gone or has ended, and settles them; for ended ones of whose
 workflows one is still queued or runs, and cancels them; and for ended ones of which nothing runs any more, and deletes
-their files that nobody will ask for. Then it lets credits expire that are due, and deletes the counts and addresses of
-rate limits that are out of date. Any number of workers may sweep at once: all of it is guarded and repeatable.
+their files that nobody will ask for, which of a failed or cancelled one is when it can no longer be retried. Then it
+lets credits expire that are due, and deletes the counts and addresses of rate limits that are out of date. Any number
+of workers may sweep at once: all of it is guarded and repeatable.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from orchestrator.billing import inbox
 from orchestrator.credits import ledger, spending
 from orchestrator.database import is_outage, patiently, sessions
 from orchestrator.errors import OctaviaError
-from orchestrator.jobs import keys, progress
+from orchestrator.jobs import durable, keys, progress
 from orchestrator.notifications.sending import give_up_lost
 from orchestrator.rate_limits import known_addresses
 from orchestrator.rate_limits import storage as rate_limits
@@ -40,36 +41,65 @@ Cancel = Callable[[str], Awaitable[None]]
 """Cancels a workflow and all its descendants."""
 
 _LOST = sa.text(
-    "select j.id, w.status as workflow from job j left join dbos.workflow_status w on w.workflow_uuid = j.id::text"
-    " where j.status in ('pending', 'processing') and j.created_at < now() - interval '1 minute'"
+    "select j.id, j.attempt, w.status as workflow from job j"  # noqa: S608
+    f" left join dbos.workflow_status w on w.workflow_uuid = {durable.JOB_WORKFLOW_SQL}"
+    " where j.status in ('pending', 'processing') and j.queued_at < now() - interval '1 minute'"
     " and (w.status is null or w.status not in ('ENQUEUED', 'DELAYED', 'PENDING'))"
 )
 _NEVER_STARTED = sa.text(
-    "select id from job where status = 'pending' and created_at < now() - interval '24 hours' limit 100"
+    "select id, attempt from job where status = 'pending' and queued_at < now() - interval '24 hours' limit 100"
 )
 _ACTIVE = (
     "dbos.workflow_status w where w.status in ('ENQUEUED', 'DELAYED', 'PENDING')"
-    " and left(w.workflow_uuid, 36) = j.id::text"
+    f" and left(w.workflow_uuid, {durable.UUID_LENGTH}) = j.id::text"
 )
-"""A job's workflow has the job's id; its children's ids continue it."""
+"""The ids of a job's workflows begin with the job's, those of their children with theirs."""
 _STILL_RUNNING = sa.text(
-    "select j.id from job j where j.status in ('cancelled', 'failed')"  # noqa: S608
-    f" and j.finished_at < now() - interval '1 minute' and exists (select from {_ACTIVE})"
+    f"select distinct {durable.ROOT_WORKFLOW_SQL} as workflow from job j, {_ACTIVE}"  # noqa: S608
+    " and (j.status in ('cancelled', 'failed') and j.finished_at < now() - interval '1 minute'"
+    f" or {durable.ROOT_WORKFLOW_SQL} <> {durable.JOB_WORKFLOW_SQL} and j.queued_at < now() - interval '1 minute')"
 )
+"""What is left of attempts that have ended."""
+_DISCARD = sa.text(
+    "update job j set discarded_at = now() where j.discarded_at is null"  # noqa: S608
+    " and (j.status = 'completed' and j.finished_at < now() - interval '1 minute'"
+    " or j.status in ('failed', 'cancelled') and j.finished_at < now() - make_interval(secs => greatest(:kept_s, 60)))"
+    f" and not exists (select from {_ACTIVE})"
+)
+"""From here on nobody can retry it, and its files can go. Of two that decide at once the second sees the first."""
 _LITTERED = sa.text(
-    "select j.id, j.status from job j where j.swept_at is null"  # noqa: S608
-    f" and j.finished_at < now() - interval '1 minute' and not exists (select from {_ACTIVE})"
+    "select j.id, j.status from job j where j.discarded_at is not null and j.swept_at is null"
     " order by j.finished_at limit 100"
 )
 _SWEPT = sa.text("update job set swept_at = now() where id = :job_id and swept_at is null")
+_STRANDED = sa.text(
+    """
+    select version, count(*) as workflows from (
+        select coalesce(w.application_version, latest.version_name) as version
+        from dbos.workflow_status w left join (
+            select version_name from dbos.application_versions order by version_timestamp desc limit 1
+        ) latest on true
+        where w.status in ('ENQUEUED', 'PENDING')
+    ) waiting
+    where version is not null and not exists (
+        select from worker where worker.version = waiting.version and state = 'up'
+        and beat_at > now() - interval '5 minutes'
+    ) group by version
+    """
+)
+"""What no worker there is may run: begun under a version, or new while that is the latest, of which none is up."""
+_FORGET_LOST_RUNS = sa.text(
+    "with lone as (delete from lone_run where began_at < now() - interval '7 days')"
+    " delete from lost_run where noted_at < now() - interval '7 days'"
+)
 
 
-async def sweep_for_ever(engine: AsyncEngine, storage: Storage) -> None:
-    """Sweep every minute; a database that is away only postpones."""
+async def sweep_for_ever(engine: AsyncEngine, storage: Storage, retry_hours: float) -> None:
+    """Sweep every minute; a database that is away only postpones. `retry_hours`: see the setting."""
     while True:
         await asyncio.sleep(EVERY_S)
         try:
-            await sweep(engine, storage)
+            await sweep(engine, storage, retry_hours=retry_hours)
         except sa.exc.SQLAlchemyError as error:
             if not is_outage(error):
                 raise
@@ -80,21 +110,28 @@ async def _cancel_tree(workflow_id: str) -> None:
     await DBOS.cancel_workflow_async(workflow_id, cancel_children=True)
 
 
-async def sweep(engine: AsyncEngine, storage: Storage, cancel: Cancel = _cancel_tree) -> None:
+async def sweep(
+    engine: AsyncEngine, storage: Storage, cancel: Cancel = _cancel_tree, *, retry_hours: float = 24
+) -> None:
     """One look. Database errors reach the caller, who looks again later."""
     await give_up_lost(engine)
     await inbox.give_up_lost(engine)
     for lost in await _rows(engine, _LOST):
-        await patiently(engine, partial(_give_up, job_id=lost.id))
+        await patiently(engine, partial(_give_up, job_id=lost.id, attempt=lost.attempt))
         log.warning("failed a job whose workflow ended without outcome", job_id=str(lost.id), workflow=lost.workflow)
     for late in await _rows(engine, _NEVER_STARTED):
-        await patiently(engine, partial(_never_started, job_id=late.id))
+        await patiently(engine, partial(_never_started, job_id=late.id, attempt=late.attempt))
         log.warning("failed a job that no worker has begun", job_id=str(late.id))
     for held in await _rows(engine, spending.LOST_HOLDS):
         await patiently(engine, partial(spending.settle_lost, hold_id=held.id, status=held.status))
         log.error("settled credits that a job without a future held", hold=str(held.id), status=held.status)
+    for stranded in await _rows(engine, _STRANDED):
+        log.error("work waits for a version of which no worker runs: see docs/runbook.md", **stranded._mapping)
     for running in await _rows(engine, _STILL_RUNNING):
-        await cancel(str(running.id))
+        await cancel(running.workflow)
+    async with engine.begin() as connection:
+        await connection.execute(_DISCARD, {"kept_s": retry_hours * 3600})
+        await connection.execute(_FORGET_LOST_RUNS)
     for ended in await _rows(engine, _LITTERED):
         try:
             await _delete_litter(storage, str(ended.id), ended.status)
@@ -132,12 +169,11 @@ async def _rows(engine: AsyncEngine, query: sa.TextClause) -> list[sa.Row[Any]]:
         return list((await connection.execute(query)).all())
 
 
-async def _never_started(session: AsyncSession, job_id: UUID) -> bool:
+async def _never_started(session: AsyncSession, job_id: UUID, attempt: int) -> bool:
     message = "No worker could begin this job within a day. Its credits are back; start it again."
-    return await progress.fail(session, job_id, "not_started", message)
+    return await progress.fail(session, job_id, "not_started", message, attempt)
 
 
-async def _give_up(session: AsyncSession, job_id: UUID) -> bool:
-    return await progress.fail(
-        session, job_id, "given_up", "The job could not be finished after many attempts. Start it again."
-    )
+async def _give_up(session: AsyncSession, job_id: UUID, attempt: int) -> bool:
+    message = "The job could not be finished after many attempts. Start it again."
+    return await progress.fail(session, job_id, "given_up", message, attempt)

@@ -20,6 +20,7 @@ from orchestrator.database import make_engine, make_sync_engine
 from orchestrator.inference import Inference
 from orchestrator.jobs import context, durable, workflows  # noqa: F401  (its workflows register on import)
 from orchestrator.jobs.heartbeat import Heartbeat
+from orchestrator.jobs.places import Places
 from orchestrator.jobs.scratch import worker_scratch
 from orchestrator.jobs.sweeper import sweep_for_ever
 from orchestrator.local.processes import EXECUTOR_ID, end_with_parent
@@ -56,7 +57,11 @@ async def run(settings: Settings, executor_id: str) -> int:
                 _url(system_engine), engine=engine, serializer=durable.JsonSerializer()
             )
             queue = durable.api_client(system_engine)
-            context.use(context.WorkerContext(settings, engine, storage, models, datasource, mailer, queue))
+            chunks = Places(settings.chunks_per_worker, settings.paid_share)
+            media = Places(settings.media_per_worker, settings.paid_share)
+            context.use(
+                context.WorkerContext(settings, engine, storage, models, datasource, mailer, queue, chunks, media)
+            )
             DBOS.launch()
             await durable.register_queues(
                 jobs_per_worker=settings.jobs_per_worker, chunks_per_worker=settings.chunks_per_worker
@@ -65,7 +70,7 @@ async def run(settings: Settings, executor_id: str) -> int:
                 await DBOS.apply_schedules_async(billing_workflows.schedules(settings))
             parts = {
                 "heartbeat": heartbeat.run(),
-                "sweeper": sweep_for_ever(engine, storage),
+                "sweeper": sweep_for_ever(engine, storage, settings.retry_hours),
                 "sweeper of uploads": sweep_uploads_for_ever(settings, engine, storage),
             }
             log.info("worker ready", executor_id=executor_id)

@@ -6,8 +6,8 @@ enqueueing and waiting stands between steps, so that a replay takes the same num
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, NotRequired, TypedDict, cast
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NotRequired, TypedDict, TypeVar, cast
 from uuid import UUID
 
 import structlog
@@ -19,6 +19,7 @@ from orchestrator.jobs import assembling, captions, durable, hearing, progress, 
 from orchestrator.jobs.context import current
 from orchestrator.jobs.heartbeat import running
 from orchestrator.jobs.kinds import OF_SUBTITLES
+from orchestrator.jobs.steps import step
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +27,8 @@ POLL_S = 0.1
 SPOKEN_POLL_S = 0.2
 """How often a job looks whether the window it waits for is heard; whether each passage is spoken."""
 
-Step = Callable[..., Coroutine[Any, Any, Any]]
+T = TypeVar("T")
+Outcome = Callable[..., Coroutine[Any, Any, bool]]
 
 
 class Brief(TypedDict):
@@ -37,63 +39,69 @@ class Brief(TypedDict):
     source: str | None
     kind: NotRequired[str]
     """Not told by jobs that began before there was more than one course."""
+    paid: NotRequired[bool]
 
 
-def _step(name: str, work: Step) -> Step:
-    """A durable step that is interrupted when its job is cancelled."""
-    return cast(Step, DBOS.step(name=name, preemptible=True)(work))
+begin = step("begin", hearing.begin)
+extract = step("extract", hearing.extract, room="media")
+listen = step("listen", hearing.listen)
+detect = step("detect", hearing.detect)
+note_silence = step("note_silence", hearing.note_silence)
+transcribe_window = step("transcribe", hearing.transcribe_window, of="window", room="chunks")
+close_passages = step("segment", hearing.close_passages)
+check_route = step("check_route", speaking.check_route)
+translate_passage = step("translate", speaking.translate_passage, of="passage", room="chunks")
+speak_passage = step("speak", speaking.speak_passage, of="passage", room="chunks")
+read_cues = step("read_cues", captions.read_cues)
+write_translation = step("write_translation", captions.write_translation)
+place = step("place", assembling.place_dub)
+write_subtitles = step("write_subtitles", writing.write_subtitles)
+render = step("render", assembling.render, room="media")
 
 
-begin = _step("begin", hearing.begin)
-extract = _step("extract", hearing.extract)
-listen = _step("listen", hearing.listen)
-detect = _step("detect", hearing.detect)
-note_silence = _step("note_silence", hearing.note_silence)
-transcribe_window = _step("transcribe", hearing.transcribe_window)
-close_passages = _step("segment", hearing.close_passages)
-check_route = _step("check_route", speaking.check_route)
-translate_passage = _step("translate", speaking.translate_passage)
-speak_passage = _step("speak", speaking.speak_passage)
-read_cues = _step("read_cues", captions.read_cues)
-write_translation = _step("write_translation", captions.write_translation)
-place = _step("place", assembling.place_dub)
-write_subtitles = _step("write_subtitles", writing.write_subtitles)
-render = _step("render", assembling.render)
-
-
-@DBOS.workflow(name="hear", max_recovery_attempts=durable.MAX_RECOVERY_ATTEMPTS)
+@DBOS.workflow(name="hear", max_recovery_attempts=durable.MAX_JOB_RECOVERY_ATTEMPTS)
 async def hear(job_id: str, window: int) -> None:
     """Transcribe one window."""
     with running():
-        await transcribe_window(job_id, window)
+        await _or_fail(job_id, transcribe_window(job_id, window))
 
 
-@DBOS.workflow(name="speak", max_recovery_attempts=durable.MAX_RECOVERY_ATTEMPTS)
+@DBOS.workflow(name="speak", max_recovery_attempts=durable.MAX_JOB_RECOVERY_ATTEMPTS)
 async def speak(job_id: str, language: str, passage: int) -> None:
     """Translate one passage and, where the job is a dub, speak it into its slots."""
     with running():
-        await translate_passage(job_id, language, passage)
-        await speak_passage(job_id, language, passage)
+        await _or_fail(job_id, _translate_and_speak(job_id, language, passage))
 
 
-@DBOS.workflow(name=durable.JOB_WORKFLOW, max_recovery_attempts=durable.MAX_RECOVERY_ATTEMPTS)
+@DBOS.workflow(name=durable.JOB_WORKFLOW, max_recovery_attempts=durable.MAX_JOB_RECOVERY_ATTEMPTS)
 async def run_job(job_id: str) -> None:
-    """One job from its media to its artifacts; whatever happens, the job ends with an outcome."""
+    """One attempt at a job, from its media to its artifacts; whatever happens, the job ends with an outcome."""
     with running():
-        try:
-            artifacts = await _produce(job_id)
-        except OctaviaError as error:
-            await _end("fail", progress.fail, UUID(job_id), error.code, error.message)
-        except DBOSAwaitedWorkflowCancelledError:
-            await _end(
-                "fail", progress.fail, UUID(job_id), "interrupted", "A part of the job was cancelled. Start it again."
-            )
-        except Exception as error:  # the workflow's outermost frame: a bug must fail the job, not leave it hanging
-            log.exception("job failed unexpectedly", job_id=job_id, kind=type(error).__name__)
-            message = "Something went wrong on our side. Start the job again; if it fails again, tell us its id."
-            await _end("fail", progress.fail, UUID(job_id), "internal", message)
-        else:
+        artifacts = await _or_fail(job_id, _produce(job_id))
+        if artifacts is not None:
             await _end("complete", progress.complete, UUID(job_id), artifacts)
+
+
+async def _or_fail(job_id: str, work: Awaitable[T]) -> T | None:
+    """The work's result; None where it failed, and with it the job: at once, and every other part of it ends at its
+    next step."""
+    try:
+        return await work
+    except OctaviaError as error:
+        code, message = error.code, error.message
+    except DBOSAwaitedWorkflowCancelledError:
+        code, message = "interrupted", "A part of the job was cancelled. Start it again."
+    except Exception as error:  # the workflow's outermost frame: a bug must fail the job, not leave it hanging
+        log.exception("job failed unexpectedly", job_id=job_id, kind=type(error).__name__)
+        code = "internal"
+        message = "Something went wrong on our side. Start the job again; if it fails again, tell us its id."
+    await _end("fail", progress.fail, UUID(job_id), code, message)
+    return None
+
+
+async def _translate_and_speak(job_id: str, language: str, passage: int) -> None:
+    await translate_passage(job_id, language, passage)
+    await speak_passage(job_id, language, passage)
 
 
 async def _produce(job_id: str) -> list[dict[str, Any]]:
@@ -105,6 +113,7 @@ async def _produce(job_id: str) -> list[dict[str, Any]]:
 
 async def _produce_from_cues(job_id: str, brief: Brief) -> list[dict[str, Any]]:
     """A subtitle file's passages, all at once, in every language; then the file translated, or its speech."""
+    queue = durable.chunks_queue(paid=brief.get("paid", False))
     passages: int = await read_cues(job_id)
     for target in brief["targets"]:
         await check_route(job_id, brief["source"], target)
@@ -112,7 +121,7 @@ async def _produce_from_cues(job_id: str, brief: Brief) -> list[dict[str, Any]]:
     for passage in range(passages):
         for target in brief["targets"]:
             with durable.for_user(brief["user"]):
-                spoken.append(await DBOS.enqueue_workflow_async(durable.CHUNKS_QUEUE, speak, job_id, target, passage))
+                spoken.append(await DBOS.enqueue_workflow_async(queue, speak, job_id, target, passage))
     for handle in spoken:  # one after the other: hundreds that look for their ends at once keep the database busy
         await handle.get_result(polling_interval_sec=SPOKEN_POLL_S)
     if brief.get("kind") == "subtitle_translation":
@@ -149,9 +158,10 @@ async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> int:
 
     Returns how many segments there are.
     """
+    queue = durable.chunks_queue(paid=brief.get("paid", False))
     with durable.for_user(brief["user"], durable.HEARING_PRIORITY):
         heard = await asyncio.gather(
-            *(DBOS.enqueue_workflow_async(durable.CHUNKS_QUEUE, hear, job_id, window) for window in range(windows))
+            *(DBOS.enqueue_workflow_async(queue, hear, job_id, window) for window in range(windows))
         )
     spoken: list[WorkflowHandleAsync[None]] = []
     done: hearing.Segmented = {"segments": 0, "passages": 0, "rest": 0}
@@ -162,9 +172,7 @@ async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> int:
         for passage in range(before, done["passages"]):
             for target in brief["targets"]:
                 with durable.for_user(brief["user"]):
-                    spoken.append(
-                        await DBOS.enqueue_workflow_async(durable.CHUNKS_QUEUE, speak, job_id, target, passage)
-                    )
+                    spoken.append(await DBOS.enqueue_workflow_async(queue, speak, job_id, target, passage))
     # All are waited for before one's failure is raised: a result that came in later would take a later step's number.
     waiting = (handle.get_result(polling_interval_sec=SPOKEN_POLL_S) for handle in spoken)
     for result in await asyncio.gather(*waiting, return_exceptions=True):
@@ -173,11 +181,12 @@ async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> int:
     return done["segments"]
 
 
-async def _end(name: str, outcome: Step, *arguments: Any) -> None:
-    """The job's outcome in one transaction with the record that it was decided."""
+async def _end(name: str, outcome: Outcome, *arguments: Any) -> None:
+    """The outcome of this attempt at the job in one transaction with the record that it was decided."""
     datasource = current().datasource
+    attempt = durable.attempt_of(str(DBOS.workflow_id))
 
     async def decide() -> None:
-        await outcome(datasource.sql_session(), *arguments)
+        await outcome(datasource.sql_session(), *arguments, attempt=attempt)
 
     await datasource.run_tx_step_async({"name": name, "isolation_level": "READ COMMITTED"}, decide)

@@ -193,7 +193,7 @@ def _worker(environment: Mapping[str, str], url: str, logs: Path | None, setting
         "worker", "orchestrator.jobs.worker", logs, lambda: {**environment, EXECUTOR_ID: f"{name}-{uuid7()}"}
     )
     child.stop_timeout_s = settings.drain_s + 15
-    child.died = _say_goodbye(url)
+    child.died = _say_lost(url)
     return child
 
 
@@ -219,12 +219,12 @@ def _environment_of_models() -> dict[str, str]:
     }
 
 
-def _say_goodbye(url: str) -> Callable[[Mapping[str, str]], Awaitable[None]]:
-    """A worker that we saw die is gone for certain: say so for it, and the next one takes over without waiting."""
+def _say_lost(url: str) -> Callable[[Mapping[str, str]], Awaitable[None]]:
+    """A worker that we saw die is lost for certain: say so for it, and the next one takes over without waiting."""
 
     async def say(dead: Mapping[str, str]) -> None:
         engine = make_engine(url)
-        statement = sa.text("update worker set state = 'gone' where executor_id = :executor_id")
+        statement = sa.text("update worker set state = 'lost' where executor_id = :executor_id and state = 'up'")
         try:
             async with engine.begin() as connection:
                 await connection.execute(statement, {"executor_id": dead[EXECUTOR_ID]})

@@ -115,6 +115,10 @@ TABLE = (
     Route("GET", "/v1/jobs"),
     Route("GET", "/v1/jobs/{job_id}", owned=True),
     Route("POST", "/v1/jobs/{job_id}/cancel", owned=True),
+    Route("POST", "/v1/jobs/{job_id}/retry", owned=True),
+    Route("GET", "/v1/jobs/{job_id}/previews", owned=True),
+    Route("GET", "/v1/jobs/{job_id}/previews/{language}/{passage}", owned=True),
+    Route("HEAD", "/v1/jobs/{job_id}/previews/{language}/{passage}", owned=True),
     Route("GET", "/v1/jobs/{job_id}/events", owned=True),
     Route("GET", "/v1/jobs/{job_id}/segments", owned=True),
     Route("GET", "/v1/jobs/{job_id}/artifacts", owned=True),
@@ -187,7 +191,11 @@ async def bad_tokens(
 
 def url(route: Route) -> str:
     names = ("media_id", "upload_id", "job_id", "name", "session_id", "token_id", "purchase_id")
-    return route.path.format(**dict.fromkeys(names, str(uuid4())))
+    return route.path.format(**dict.fromkeys(names, str(uuid4())), **PASSAGE)
+
+
+PASSAGE = {"language": "es", "passage": "0"}
+"""Of these there are as many as jobs have; whose they are, the job says."""
 
 
 BODY = {"name": "A", "password": PASSWORD, "current_password": PASSWORD, "new_password": "another password"}
@@ -250,7 +258,7 @@ async def owned(
         "session_id": login,
         "purchase_id": purchase.id,
     }
-    return {"name": "es.mp3", **{name: str(value) for name, value in ids.items()}}
+    return {"name": "es.mp3", **PASSAGE, **{name: str(value) for name, value in ids.items()}}
 
 
 @pytest.mark.parametrize(

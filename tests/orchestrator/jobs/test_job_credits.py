@@ -227,8 +227,8 @@ async def test_without_billing_nothing_is_held(
         ("delete from job_event; delete from job", "release"),
         ("update job set status = 'completed', finished_at = now() - interval '2 minutes'", "capture"),
         ("update job set status = 'failed', finished_at = now() - interval '2 minutes'", "release"),
-        ("update job set created_at = now() - interval '25 hours'", "release"),
-        ("update job set created_at = now() - interval '2 minutes'", "release"),
+        ("update job set queued_at = now() - interval '25 hours'", "release"),
+        ("update job set queued_at = now() - interval '2 minutes'", "release"),
     ],
 )
 async def test_the_sweeper_settles_what_nothing_else_would(

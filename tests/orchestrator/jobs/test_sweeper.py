@@ -8,13 +8,14 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from structlog.testing import capture_logs
 
 from orchestrator.accounts.models import User
-from orchestrator.credits import ledger
+from orchestrator.credits import ledger, spending
 from orchestrator.credits.models import CreditEntry
 from orchestrator.database import make_sync_engine
 from orchestrator.jobs import durable, keys
-from orchestrator.jobs.models import Job
+from orchestrator.jobs.models import Job, LoneRun, LostRun, Worker
 from orchestrator.jobs.sweeper import sweep
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage, StorageError
@@ -23,7 +24,7 @@ from tests.orchestrator.jobs.conftest import MakeJob
 pytestmark = pytest.mark.anyio
 Sessions = async_sessionmaker[AsyncSession]
 
-LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
+LONG_AGO = datetime.now(UTC) - timedelta(days=2)
 _WORKFLOW = sa.text(
     "insert into dbos.workflow_status (workflow_uuid, status, name, queue_name, parent_workflow_id, created_at)"
     " values (:id, :status, 'job', :queue, :parent, 0)"
@@ -162,7 +163,7 @@ async def test_queued_children_of_an_ended_job_are_cancelled_and_then_its_files_
 async def test_an_open_job_without_a_workflow_is_failed(
     engine: AsyncEngine, make_session: Sessions, make_job: MakeJob, storage: Storage
 ) -> None:
-    lost, young = await make_job(created_at=LONG_AGO), await make_job()
+    lost, young = await make_job(queued_at=LONG_AGO), await make_job()
     await sweep(engine, storage, never)
     after = await state(make_session, lost)
     assert (after.status, (after.error or {})["code"]) == ("failed", "given_up")
@@ -221,3 +222,125 @@ async def test_workers_that_sweep_at_once_do_not_disturb_each_other(
     await sweep(engine, storage, never)
     assert await kept(storage, stored) == [False] * len(stored)
     assert None not in [(await state(make_session, job)).swept_at for job in jobs]
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+async def test_what_a_job_without_a_result_has_done_is_kept_for_a_retry_and_then_deleted(
+    engine: AsyncEngine, make_session: Sessions, make_job: MakeJob, storage: Storage, status: str
+) -> None:
+    job = await make_job(status=status, finished_at=datetime.now(UTC) - timedelta(hours=2), started=False)
+    stored = await files_of(storage, job.id)
+    await sweep(engine, storage, never, retry_hours=3)
+    assert await kept(storage, stored) == [True, True]
+    assert (await state(make_session, job)).discarded_at is None
+    await sweep(engine, storage, never, retry_hours=1)
+    assert await kept(storage, stored) == [False, False]
+    after = await state(make_session, job)
+    assert after.discarded_at is not None
+    assert after.swept_at is not None
+
+
+async def test_a_later_attempt_is_looked_after_by_its_own_workflow(
+    engine: AsyncEngine, make_session: Sessions, make_job: MakeJob, storage: Storage
+) -> None:
+    fine, lost, waiting = [await make_job(attempt=2, queued_at=LONG_AGO) for _ in range(3)]
+    await workflow(engine, str(fine.id), "SUCCESS")
+    await workflow(engine, f"{fine.id}.2", "PENDING")
+    await workflow(engine, f"{lost.id}.2", "ERROR")
+    await workflow(engine, str(waiting.id), "SUCCESS")
+    await workflow(engine, f"{waiting.id}.2", "ENQUEUED")
+    await workflow(engine, f"{waiting.id}.2-4", "PENDING", f"{waiting.id}.2")
+    await sweep(engine, storage, never)
+    assert [(await state(make_session, job)).status for job in (fine, lost, waiting)] == [
+        "processing",
+        "failed",
+        "processing",
+    ]
+
+
+async def test_what_is_left_of_an_earlier_attempt_is_cancelled_while_the_later_one_goes_on(
+    engine: AsyncEngine, make_job: MakeJob, storage: Storage
+) -> None:
+    job = await make_job(attempt=2, queued_at=LONG_AGO)
+    just_begun = await make_job(attempt=2)
+    for each in (job, just_begun):
+        await workflow(engine, str(each.id), "SUCCESS")
+        await workflow(engine, f"{each.id}-7", "ENQUEUED", str(each.id))
+        await workflow(engine, f"{each.id}.2", "PENDING")
+        await workflow(engine, f"{each.id}.2-7", "PENDING", f"{each.id}.2")
+    asked: list[str] = []
+
+    async def note(workflow_id: str) -> None:
+        asked.append(workflow_id)
+
+    await sweep(engine, storage, note)
+    assert asked == [str(job.id)]
+
+
+async def test_a_job_waits_a_day_from_its_last_attempt_on(
+    engine: AsyncEngine, make_session: Sessions, make_job: MakeJob, storage: Storage
+) -> None:
+    old, retried = [
+        await make_job(started=False, created_at=LONG_AGO, queued_at=at) for at in (LONG_AGO, datetime.now(UTC))
+    ]
+    for job in (old, retried):
+        await workflow(engine, str(job.id), "ENQUEUED")
+    await sweep(engine, storage, never)
+    after = await state(make_session, old)
+    assert (after.status, (after.error or {})["code"]) == ("failed", "not_started")
+    assert (await state(make_session, retried)).status == "pending"
+
+
+async def test_a_hold_of_an_earlier_attempt_is_given_back_and_that_of_the_present_one_stays(
+    engine: AsyncEngine, make_session: Sessions, make_job: MakeJob, user: User, storage: Storage
+) -> None:
+    job = await make_job(attempt=2, credits=5)
+    async with make_session.begin() as session:
+        await ledger.grant(session, user.id, 10, key="test", reference="test")
+        for attempt in (1, 2):
+            await spending.hold(session, user.id, job.id, 5, attempt)
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("set local session_replication_role = replica"))
+        await connection.execute(sa.text("update credit_entry set created_at = now() - interval '2 minutes'"))
+    await sweep(engine, storage, never)
+    async with make_session() as session:
+        there = await ledger.balance(session, user.id)
+    assert (there.available, there.held) == (5, 5)
+
+
+async def test_notes_of_lost_runs_are_forgotten_after_a_week(
+    engine: AsyncEngine, make_session: Sessions, storage: Storage
+) -> None:
+    async with make_session.begin() as session:
+        for name, days in (("old", 8), ("young", 6)):
+            at = datetime.now(UTC) - timedelta(days=days)
+            session.add(LostRun(workflow_id=name, run="r", steps=0, alone=False, executor_id="x", noted_at=at))
+            session.add(LoneRun(workflow_id=name, executor_id="x", began_at=at))
+    await sweep(engine, storage, never)
+    async with make_session() as session:
+        assert (await session.scalars(sa.select(LostRun.workflow_id))).all() == ["young"]
+        assert (await session.scalars(sa.select(LoneRun.workflow_id))).all() == ["young"]
+
+
+async def test_work_for_a_version_that_no_worker_has_is_told(
+    engine: AsyncEngine, make_session: Sessions, storage: Storage
+) -> None:
+    async with make_session.begin() as session:
+        session.add(Worker(executor_id="new", version="2"))
+        session.add(Worker(executor_id="old", version="1", beat_at=LONG_AGO))
+    insert = sa.text(
+        "insert into dbos.workflow_status (workflow_uuid, status, name, application_version, created_at)"
+        " values (:id, 'ENQUEUED', 'job', :version, 0)"
+    )
+    latest = sa.text(
+        "insert into dbos.application_versions (version_id, version_name, version_timestamp) values (:name, :name, :at)"
+    )
+    async with engine.begin() as connection:
+        for name, at in (("2", 1), ("3", 2)):
+            await connection.execute(latest, {"name": name, "at": at})
+        for id_, version in (("a", "1"), ("b", "2"), ("c", None), ("d", None)):
+            await connection.execute(insert, {"id": id_, "version": version})
+    with capture_logs() as logs:
+        await sweep(engine, storage, never)
+    told = {line["version"]: line["workflows"] for line in logs if "no worker runs" in line["event"]}
+    assert told == {"1": 1, "3": 2}
