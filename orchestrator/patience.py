@@ -46,7 +46,6 @@ RULES: Mapping[str, Rule] = {
     "storage_failed": Rule(attempts=7, first_s=1.0, longest_s=30.0),
     # A disk may have room again when another job has ended.
     "storage_full": Rule(attempts=3, first_s=2.0, longest_s=10.0),
-    "disk_full": Rule(attempts=3, first_s=2.0, longest_s=10.0),
     "out_of_memory": Rule(attempts=4, first_s=5.0, longest_s=30.0),
     # ffmpeg ended without saying anything about the file: something ended it.
     "media_failed": Rule(attempts=2, first_s=2.0, longest_s=2.0),

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,11 +33,11 @@ class ApiProcess:
 
 @contextmanager
 def api_process(
-    settings: Settings, log: Path, *, largest_file: int | None = None, **variables: str
+    settings: Settings, log: Path, variables: Mapping[str, str] | None = None, *, largest_file: int | None = None
 ) -> Iterator[ApiProcess]:
     """An API on the test's database, storage and keys, without a model plane; killed at the end at the latest.
 
-    `largest_file`: bytes it can write into one file, as on a disk that is full.
+    `variables`: more of its environment. `largest_file`: bytes it can write into one file, as on a disk that is full.
     """
     port = free_port()
     assert settings.jwt_secret is not None
@@ -49,7 +49,7 @@ def api_process(
         "OCTAVIA_RATE_LIMITS_ENABLED": "false",
         "OCTAVIA_MODEL_ADDRESS": "127.0.0.1:1",
         "OCTAVIA_API_PORT": str(port),
-        **variables,
+        **(variables or {}),
     }
     with log.open("ab") as output:
         limit = ["prlimit", f"--fsize={largest_file}"] if largest_file else []

@@ -5,8 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, MediaError, run, source, target
-from orchestrator.media.streams import Container, Stream, inspect, picture_end
+from orchestrator.media.failures import CONVERT, MediaError
+from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, run, source, target
+from orchestrator.media.limits import sound
+from orchestrator.media.streams import DISCONTINUOUS, Container, Stream, extent, inspect
 
 SPEECH_RATE = 16_000
 TRUNCATED_S = 1.0
@@ -38,6 +40,11 @@ class NoAudioError(MediaError):
         super().__init__("no_audio", "The file has no audio track: there is nothing to hear.")
 
 
+class UndecodableSoundError(MediaError):
+    def __init__(self) -> None:
+        super().__init__("media_invalid", f"The file's audio track cannot be decoded: it is damaged. {CONVERT}")
+
+
 async def extract_speech_audio(path: Path, dest: Path, longest: float = LONGEST_MEDIA_S) -> int:
     """Write the default audio track as 16 kHz mono s16le without a header; how many samples that are.
 
@@ -48,13 +55,28 @@ async def extract_speech_audio(path: Path, dest: Path, longest: float = LONGEST_
     track = container.sound
     if track is None:
         raise NoAudioError
-    stream = source(path)[str(track.index)].filter("aresample", SPEECH_RATE, **{"async": 1, "first_pts": 0})
-    await run(target(stream, path=dest, format="s16le", acodec="pcm_s16le", ac=1, t=longest))
+    stream, beside = _sound(path, container, track, SPEECH_RATE)
+    command = target(stream, path=dest, beside=beside, format="s16le", acodec="pcm_s16le", ac=1, t=longest)
+    await run(command, limits=sound(min(longest, _expected(container))))
     samples = dest.stat().st_size // 2
     await _refuse_truncated(path, container, track, samples / SPEECH_RATE, longest)
     if not samples:
-        raise MediaError("media_invalid", "The file's audio track cannot be decoded.")
+        raise UndecodableSoundError
     return samples
+
+
+def _sound(path: Path, container: Container, track: Stream, rate: int) -> tuple[Any, Any | None]:
+    """The track at `rate` Hz from the file's start on, and the stream to be read beside it for that to be so."""
+    media = source(path)
+    stream = media[str(track.index)].filter("aresample", rate, **{"async": 1, "first_pts": 0})
+    picture = container.picture if container.formats & DISCONTINUOUS else None
+    return stream, media[str(picture.index)] if picture else None
+
+
+def _expected(container: Container) -> float:
+    """Seconds of sound to reckon with: the longest there may be where the file does not say or only guesses."""
+    guessed = container.duration is None or container.formats & ESTIMATED
+    return LONGEST_MEDIA_S if guessed else container.duration or 0.0
 
 
 async def _refuse_truncated(path: Path, container: Container, track: Stream, decoded: float, longest: float) -> None:
@@ -78,8 +100,8 @@ async def _stated_end(path: Path, container: Container, track: Stream, decoded: 
     if container.duration is None or container.picture is None or decoded >= container.duration - TRUNCATED_S:
         return container.duration
     # Sound may end before the picture does: only where the picture ends early too was something lost.
-    end = await picture_end(path, container, container.picture)
-    return container.duration if end < container.duration - TRUNCATED_S else None
+    shown, _ = await extent(path, container, container.picture)
+    return container.duration if shown < container.duration - TRUNCATED_S else None
 
 
 async def encode_audio(path: Path, dest: Path, kind: AudioFormat = "mp3", *, seconds: float | None = None) -> float:
@@ -90,13 +112,26 @@ async def encode_audio(path: Path, dest: Path, kind: AudioFormat = "mp3", *, sec
     container = await inspect(path)
     if container.sound is None:
         raise NoAudioError
-    stream = source(path)[str(container.sound.index)].filter("aresample", 48_000, **{"async": 1, "first_pts": 0})
+    stream, beside = _sound(path, container, container.sound, 48_000)
     if seconds is not None:
         stream = stream.filter("apad").filter("atrim", end=f"{seconds:.6f}")
     with TemporaryDirectory(prefix=".encode-", dir=dest.parent) as scratch:
         part = Path(scratch) / f"encoded.{kind}"
         channels = min(2, container.sound.channels or 2)
-        await run(target(stream, path=part, ac=channels, fflags="+bitexact", map_metadata=-1, **ENCODERS[kind]))
-        written = await inspect(part)
+        options = {"ac": channels, "fflags": "+bitexact", "map_metadata": -1, **ENCODERS[kind]}
+        command = target(stream, path=part, beside=beside, **options)
+        await run(command, limits=sound(seconds or _expected(container)))
+        seconds = await _written(part)
         part.replace(dest)
-    return written.duration or 0.0
+    return seconds
+
+
+async def _written(path: Path) -> float:
+    """The seconds of a track of ours. Raises UndecodableSoundError where nothing came of its source."""
+    try:
+        written = await inspect(path)
+    except MediaError as error:
+        raise UndecodableSoundError from error
+    if not written.duration:
+        raise UndecodableSoundError
+    return written.duration

@@ -1,12 +1,10 @@
-"""ffmpeg and ffprobe as subprocesses: never a shell, never blocking the loop, never left running."""
+"""ffmpeg and ffprobe as subprocesses: never a shell, never blocking the loop, never left running, never unbounded."""
 
 import asyncio
 import contextlib
-import errno
 import os
-import re
-import shutil
 import signal
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -15,27 +13,25 @@ from typing import Any
 
 import ffmpeg
 
-from orchestrator.errors import OctaviaError
+from orchestrator.media.failures import MediaError, failure, hidden, stopped, took_too_long
+from orchestrator.media.limits import LONGEST, THREADS, Limits, bounded
+from orchestrator.media.whitelists import PROTOCOL, READING
 
 Progress = Callable[[float], None]
 """Told how many seconds of the output are done."""
 
+Line = Callable[[str], None]
+"""Told each line a command writes."""
+
 TERMINATE_S = 2.0
-TIMEOUT_S = 6 * 3600.0
-"""Ten hours of picture take long to transcode; whatever takes longer than this hangs."""
 KEPT_ERRORS = 65_536
-KEPT_OUTPUT = 64 * 2**20
-INPUTS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,avi,asf,flv,mp3,wav,flac,ogg,aac,srt"}
-"""What may be opened: local files of these containers, so that no playlist or concat script names others."""
-RESTRICTED = tuple(part for name, value in INPUTS.items() for part in (f"-{name}", value))
+KEPT_OUTPUT = 8 * 2**20
+INPUTS: dict[str, Any] = {**READING, "threads": THREADS}
+RESTRICTED = tuple(part for name, value in INPUTS.items() for part in (f"-{name}", str(value)))
+"""What stands before the file on a command line that `source` does not make."""
+ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL")
+"""What a process sees of ours: no secret, no proxy, no FFREPORT that would make it write."""
 LONGEST_MEDIA_S = 36_000.0
-
-
-class MediaError(OctaviaError):
-    """A media file could not be read, or its result not be written."""
-
-    def __init__(self, code: str, message: str, status: int = 422, **detail: Any) -> None:
-        super().__init__(code, message, status, **detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,95 +40,85 @@ class Completed:
     errors: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Reason:
-    pattern: str
-    code: str
-    message: str
-    status: int = 422
-
-
-FULL = "No space left on device|File too large|Disk quota exceeded"
-
-REASONS = (
-    _Reason(FULL, "disk_full", "The server's disk is full. Try again when space was made.", 507),
-    _Reason("Cannot allocate memory", "out_of_memory", "The server ran out of memory. Try again later.", 503),
-    _Reason("(?:matches no streams|does not contain any stream)", "media_empty", "The file has no such track."),
-    _Reason(
-        r"(?:Unknown decoder|Decoder .*not found|no decoder found|Could not find codec parameters|Unsupported codec)",
-        "codec_unsupported",
-        "The file uses a codec that cannot be read. Convert it to MP4 with H.264 and AAC.",
-    ),
-    _Reason(
-        r"(?:moov atom not found|Invalid data found|Invalid NAL|EBML header parsing failed|End of file|partial file)",
-        "media_invalid",
-        "The file is incomplete, damaged or not a media file. Check that it plays, then upload it again.",
-    ),
-)
-"""What ffmpeg's last words mean, most telling first."""
-
-
 def source(path: Path, **options: Any) -> Any:
-    """A file as an input; its name is never taken for an option or a protocol."""
+    """A user's file as an input; its name is never taken for an option or a protocol."""
     return ffmpeg.input(f"file:{path}", **INPUTS, **options)
 
 
-def target(*streams: Any, path: Path, **options: Any) -> list[str]:
-    """The command line that writes these streams to a file, overwriting it."""
-    node = ffmpeg.output(*streams, f"file:{path}", **options).global_args("-nostdin", "-hide_banner")
-    command: list[str] = ffmpeg.compile(node, overwrite_output=True)
+def own_subtitles(path: Path) -> Any:
+    """A SubRip file we have written as an input."""
+    return ffmpeg.input(f"file:{path}", protocol_whitelist=PROTOCOL, format_whitelist="srt", format="srt")
+
+
+def target(*streams: Any, path: Path, beside: Any | None = None, **options: Any) -> list[str]:
+    """The command line that writes these streams to a file, overwriting it; the stream `beside` is only read."""
+    node = ffmpeg.output(*streams, f"file:{path}", threads=THREADS, **options)
+    if beside is not None:
+        node = ffmpeg.merge_outputs(node, ffmpeg.output(beside, os.devnull, format="null", c="copy"))
+    command: list[str] = ffmpeg.compile(node.global_args("-nostdin", "-hide_banner"), overwrite_output=True)
     return command
 
 
 async def run(
     command: Sequence[str],
     *,
-    timeout: float = TIMEOUT_S,  # noqa: ASYNC109
+    limits: Limits = LONGEST,
     progress: Progress | None = None,
+    line: Line | None = None,
     stdin: AsyncIterator[bytes] | None = None,
     verbosity: str = "error",
 ) -> Completed:
-    """Run a command to its end and return what it wrote.
+    """Run a command to its end and return what it wrote; with `line`, that takes its output and none is kept.
 
-    Cancelling it, or `timeout` seconds, ends the process and its children before this returns. `stdin` is fed as fast
-    as it is taken. Raises MediaError with a reason people understand, `media_timeout` after the timeout.
+    The kernel holds it to `limits`. Cancelling it, or the limits' seconds, ends the process and its children before
+    this returns. `stdin` is fed as fast as it is taken. Raises MediaError with a reason people understand, among them
+    `media_timeout`, `media_too_heavy` and `storage_full` where a limit was met.
     """
     arguments = [*command[:1], *_flags(command[0], verbosity, progress), *command[1:]]
+    began = time.monotonic()
     process = await asyncio.create_subprocess_exec(
-        *_with_parent(arguments),
+        *bounded(arguments, limits),
         stdin=PIPE if stdin else DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
         start_new_session=True,
+        env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
     )
     try:
-        async with asyncio.timeout(timeout):
-            completed = await _communicate(process, stdin, progress)
+        async with asyncio.timeout(limits.seconds):
+            completed = await _communicate(process, stdin, _told(progress) if progress else line)
     except TimeoutError:
-        raise MediaError("media_timeout", f"Working on the file took longer than {timeout:.0f} s.", 504) from None
+        raise took_too_long(limits) from None
     finally:
         await _end(process)
-    if process.returncode != 0 or re.search(FULL, completed.errors):
-        raise failure(completed.errors, process.returncode)
+    code = process.returncode
+    if code != 0 or hidden(completed.errors):
+        raise stopped(code, time.monotonic() - began, limits) or failure(completed.errors, code)
     return completed
 
 
 def _flags(program: str, verbosity: str, progress: Progress | None) -> list[str]:
     if Path(program).name != "ffmpeg":
         return ["-v", verbosity]
-    return ["-v", verbosity, "-nostats", *(["-progress", "pipe:1"] if progress else [])]
+    threads = ("-filter_threads", str(THREADS), "-filter_complex_threads", str(THREADS))
+    return ["-v", verbosity, "-nostats", *threads, *(["-progress", "pipe:1"] if progress else [])]
 
 
-def _with_parent(arguments: Sequence[str]) -> list[str]:
-    """The command, ended by the kernel when our own process is killed (Linux: util-linux's setpriv)."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "TERM", *arguments] if setpriv else list(arguments)
+def _told(progress: Progress) -> Line:
+    """Reads ffmpeg's key=value report; `out_time_us` is "N/A" until there is output."""
+
+    def read(line: str) -> None:
+        key, _, value = line.partition("=")
+        if key == "out_time_us" and value.lstrip("-").isdigit():
+            progress(max(0.0, int(value) / 1e6))
+
+    return read
 
 
-async def _communicate(process: Process, stdin: AsyncIterator[bytes] | None, progress: Progress | None) -> Completed:
+async def _communicate(process: Process, stdin: AsyncIterator[bytes] | None, line: Line | None) -> Completed:
     assert process.stdout  # noqa: S101
     assert process.stderr  # noqa: S101
-    read = _read_progress(process.stdout, progress) if progress else _read_all(process.stdout)
+    read = _read_lines(process.stdout, line) if line else _read_all(process.stdout)
     try:
         async with asyncio.TaskGroup() as group:
             output = group.create_task(read)
@@ -174,12 +160,9 @@ async def _read_tail(stream: asyncio.StreamReader) -> str:
     return tail.decode(errors="replace")
 
 
-async def _read_progress(stream: asyncio.StreamReader, progress: Progress) -> bytes:
-    """ffmpeg's key=value report; `out_time_us` is "N/A" until there is output."""
+async def _read_lines(stream: asyncio.StreamReader, told: Line) -> bytes:
     while line := await stream.readline():
-        key, _, value = line.decode(errors="replace").strip().partition("=")
-        if key == "out_time_us" and value.lstrip("-").isdigit():
-            progress(max(0.0, int(value) / 1e6))
+        told(line.decode(errors="replace").strip())
     return b""
 
 
@@ -200,15 +183,3 @@ async def _end(process: Process) -> None:
 def _signal(process: Process, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-
-
-def failure(errors: str, code: int | None) -> MediaError:
-    """The error behind a failed run, by what it wrote last, or the signal that a limit of file sizes sends."""
-    if code == -signal.SIGXFSZ:
-        errors = f"{errors}\n{os.strerror(errno.EFBIG)}"
-    for reason in REASONS:
-        if re.search(reason.pattern, errors):
-            return MediaError(reason.code, reason.message, reason.status)
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    last = re.sub(r"(?:file:)?/\S+/", "", lines[-1])[:200] if lines else f"it ended with code {code}"
-    return MediaError("media_failed", f"ffmpeg could not work on the file: {last}", 500)

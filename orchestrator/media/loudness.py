@@ -14,7 +14,9 @@ import soundfile
 
 from orchestrator.dubbing.limiter import Leveller
 from orchestrator.dubbing.loudness import TARGET_LUFS, Gain, Loudness, plan
-from orchestrator.media.ffmpeg import MediaError, run, source, target
+from orchestrator.media.failures import MediaError
+from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, run, source, target
+from orchestrator.media.limits import sound
 
 RATE = 48_000
 BLOCK = 10 * RATE
@@ -28,7 +30,7 @@ Samples = npt.NDArray[np.float32]
 async def measure_loudness(path: Path) -> Loudness:
     """Integrated loudness, true peak and range of a file's first audio track; mono counts as played on both sides."""
     command = target(source(path).audio.filter("ebur128", **METER), path=Path(os.devnull), format="null")
-    return parse((await run(command, verbosity="info")).errors)
+    return parse((await run(command, limits=sound(LONGEST_MEDIA_S), verbosity="info")).errors)
 
 
 def parse(report: str) -> Loudness:
@@ -88,4 +90,4 @@ async def _write(blocks: AsyncIterator[Samples], dest: Path, channels: int, writ
         # ffmpeg's own way from mono to stereo takes 3 dB off.
         stream = stream.filter("channelmap", map="0|0", channel_layout="stereo")
     command = target(stream, path=dest, format="wav", acodec=acodec, rf64="auto")
-    return parse((await run(command, stdin=raw(), verbosity="info")).errors)
+    return parse((await run(command, limits=sound(LONGEST_MEDIA_S), stdin=raw(), verbosity="info")).errors)

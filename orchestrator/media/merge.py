@@ -8,21 +8,32 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from orchestrator.media.ffmpeg import MediaError, Progress, run, source, target
+from orchestrator.media.audio import UndecodableSoundError
+from orchestrator.media.failures import CONVERT, MediaError
+from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, Progress, own_subtitles, run, source, target
 from orchestrator.media.languages import iso_639_2
+from orchestrator.media.limits import Limits, copied, transcoded
 from orchestrator.media.mp4 import disable_tracks
-from orchestrator.media.streams import EIGHT_BIT_420, Container, Stream, inspect, picture_end
+from orchestrator.media.streams import EIGHT_BIT_420, Container, Stream, extent, inspect
 from orchestrator.subtitles import srt
 
 COPIED_SOUND = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
 """Codecs MP4 holds as they are."""
+LEAST_MP3_RATE = 16_000
+"""MP4 has no MP3 below this."""
 FINE_SOUND = frozenset({"aac", "mp3", "ac3", "eac3"})
 """Codecs whose packets are shorter than `TOLERANCE_S` from 32 kHz on."""
 OUTLASTING_S = 1.0
-"""Sound that outlasts the picture by more than this belongs to a still picture: then the file's length counts."""
 TOLERANCE_S = 0.05
 BROKEN_S = 0.5
 """An output further off than this was not written whole."""
+LOST_S = 2.0
+LOST_SHARE = 0.02
+"""A picture that lacks more than both of these at its end could not be decoded; last frames are of any length."""
+HIGH_DYNAMIC_RANGE = frozenset({"smpte2084", "arib-std-b67"})
+"""PQ and HLG, by ffmpeg's names (ITU-R BT.2100)."""
+REFERENCE_WHITE = 203
+"""Candela per square metre of diffuse white (ITU-R BT.2408)."""
 COPY: dict[str, Any] = {"c": "copy"}
 AAC: dict[str, Any] = {"c": "aac", "b": "160k", "ar": 48_000, "aac_coder": "fast"}
 """The fast coder takes half the time and, at this rate, comes closer to the original."""
@@ -74,15 +85,23 @@ async def merge(
 ) -> Merged:
     """Write the MP4 of a video `path` and its `dub` to `dest`, under a temporary name until it is whole.
 
-    The picture is copied where it is 8-bit 4:2:0 H.264, else transcoded. The dub (48 kHz stereo, at second 0 of the
-    file) is the default audio track, padded or trimmed to the picture; the original is the second, without a dub the
-    only one. Subtitles are soft tracks, off by default, cut off with the picture. Raises NoPictureError, MediaError.
+    The picture is copied where it is 8-bit 4:2:0 H.264, else transcoded: half pictures are joined, high dynamic range
+    becomes standard. The dub (48 kHz stereo, at second 0 of the file) is the default audio track, padded or trimmed to
+    the picture; the original's default track is the second, without a dub the only one. Subtitles are soft tracks, off
+    by default, cut off with the picture. Title and chapters go along; the file's other tracks, covers and attachments
+    do not. Raises NoPictureError, MediaError.
     """
     container = await inspect(path)
     picture = container.picture
     if picture is None:
         raise NoPictureError
-    end = await output_end(path, container, picture)
+    shown, whole = await extent(path, container, picture)
+    # Sound that outlasts the picture by far belongs to a still one: then the file's length counts.
+    end = whole if whole - shown > OUTLASTING_S else shown
+    if end > LONGEST_MEDIA_S + LOST_S:
+        raise MediaError(
+            "media_invalid", f"The picture's times run over {end / 3600:.0f} hours: it is damaged. {CONVERT}"
+        )
     media = source(path)
     with TemporaryDirectory(prefix=".merge-", dir=dest.parent) as scratch:
         part = Path(scratch) / "merged.mp4"
@@ -91,9 +110,10 @@ async def merge(
             *_sounds(media, container, dub, end, language, original_language),
             *_soft(subtitles, Path(scratch), end),
         ]
-        await run(_command(tracks, part, end, container.title), progress=progress)
+        limits = _limits(path, container, picture, end)
+        await run(_command(tracks, part, end, container.title), limits=limits, progress=progress)
         await asyncio.to_thread(disable_tracks, part)
-        seconds = await _checked(part, end)
+        seconds = await _checked(part, Counter(track.kind for track in tracks), end, shown)
         part.replace(dest)
     return Merged(seconds, is_copied(container, picture))
 
@@ -104,11 +124,11 @@ def is_copied(container: Container, picture: Stream) -> bool:
     return plain and not ("avi" in container.formats and picture.has_b_frames)
 
 
-async def output_end(path: Path, container: Container, picture: Stream) -> float:
-    """When the output ends, seconds from the file's start: with the picture, or with the sound of a still one."""
-    end = await picture_end(path, container, picture)
-    duration = container.duration or end
-    return duration if duration - end > OUTLASTING_S else end
+def _limits(path: Path, container: Container, picture: Stream, end: float) -> Limits:
+    size = path.stat().st_size
+    if is_copied(container, picture):
+        return copied(end, size)
+    return transcoded(end, size, picture.width * picture.height, 1 / picture.frame_seconds)
 
 
 def _picture(media: Any, container: Container, picture: Stream) -> _Track:
@@ -118,9 +138,21 @@ def _picture(media: Any, container: Container, picture: Stream) -> _Track:
         return _Track("v", stream, COPY | ({"bsf": "setts=pts=DTS"} if "avi" in container.formats else {}))
     if picture.has_b_frames and "avi" in container.formats:
         stream = stream.filter("setpts", "PTS-STARTPTS")
+    if picture.interlaced:
+        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
+    if picture.transfer in HIGH_DYNAMIC_RANGE:
+        stream = _toned(stream, picture.transfer)
     # Odd sizes lose a row or column: scaling by a pixel would change the shape of the others.
     even = stream.filter("crop", "trunc(iw/2)*2", "trunc(ih/2)*2").filter("format", "yuv420p")
     return _Track("v", even, H264)
+
+
+def _toned(stream: Any, transfer: str | None) -> Any:
+    """High dynamic range as standard: white is white, what shines brighter is compressed; wide colours are fitted."""
+    known = stream.filter("setparams", color_primaries="bt2020", color_trc=transfer, colorspace="bt2020nc")
+    linear = known.filter("zscale", t="linear", npl=REFERENCE_WHITE).filter("format", "gbrpf32le")
+    toned = linear.filter("zscale", p="bt709").filter("tonemap", "mobius", desat=0)
+    return toned.filter("zscale", t="bt709", m="bt709", r="tv")
 
 
 def _sounds(
@@ -142,7 +174,7 @@ def _sounds(
 
 def _sound_is_copied(original: Stream, end: float) -> bool:
     """Whether MP4 holds the original as it is and it can end with the picture: a cut is as fine as its packets."""
-    if original.codec not in COPIED_SOUND:
+    if original.codec not in COPIED_SOUND or (original.codec == "mp3" and original.sample_rate < LEAST_MP3_RATE):
         return False
     ends_inside = original.duration is not None and original.start + original.duration <= end + TOLERANCE_S
     return ends_inside or (original.codec in FINE_SOUND and original.sample_rate >= 32_000)
@@ -156,7 +188,7 @@ def _soft(subtitles: Sequence[SoftSubtitles], scratch: Path, end: float) -> Iter
         if inside:
             clipped = scratch / f"{at}.srt"
             clipped.write_text(srt.dumps(inside), "utf-8")
-            stream = source(clipped, format="srt")["s:0"]
+            stream = own_subtitles(clipped)["s:0"]
             yield _Track("s", stream, {"c": "mov_text"}, iso_639_2(each.language), default=False)
 
 
@@ -164,8 +196,10 @@ def _command(tracks: Sequence[_Track], dest: Path, end: float, title: str | None
     options: dict[str, Any] = {
         "format": "mp4",
         "movflags": "+faststart",
+        "strict": "experimental",  # what this ffmpeg calls FLAC in MP4; players have it since 2017
         "fflags": "+bitexact",
-        "map_metadata": -1,
+        "map_metadata:g": -1,
+        "map_metadata:s": -1,
         "t": f"{end + 0.001:.6f}",
     }
     if title:
@@ -182,13 +216,26 @@ def _command(tracks: Sequence[_Track], dest: Path, end: float, title: str | None
     return target(*(track.stream for track in tracks), path=dest, **options)
 
 
-async def _checked(path: Path, end: float) -> float:
+async def _checked(path: Path, wanted: Counter[str], end: float, shown: float) -> float:
+    """The output's length. Raises MediaError where it or its picture is not what it should be."""
     written = await inspect(path)
     seconds = written.duration or 0.0
-    if abs(seconds - end) > BROKEN_S:
+    picture = written.picture
+    there = picture.start + (picture.duration or 0.0) if picture else 0.0
+    if shown - there > max(LOST_S, LOST_SHARE * shown):
+        raise MediaError(
+            "picture_undecodable",
+            f"Only {there:.1f} s of the picture's {shown:.1f} s can be decoded: it is damaged. {CONVERT}",
+        )
+    kinds = Counter(each.kind[0] for each in written.streams)
+    if kinds["a"] < wanted["a"]:
+        raise UndecodableSoundError
+    # What a header promises beyond the picture may be sound, or not be there.
+    missing = BROKEN_S if end == shown else max(LOST_S, LOST_SHARE * end)
+    if not -missing <= seconds - end <= BROKEN_S or any(kinds[kind] < count for kind, count in wanted.items()):
         raise MediaError(
             "media_failed",
-            f"The video came out {seconds:.2f} s long where the original's picture lasts {end:.2f} s.",
+            f"The video came out {seconds:.2f} s long, where the original lasts {end:.2f} s.",
             500,
         )
     return seconds

@@ -1,16 +1,23 @@
 """What a file holds, as ffprobe sees it: the streams a dub is made from."""
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.media.ffmpeg import RESTRICTED, MediaError, run
+from orchestrator.media.failures import MediaError
+from orchestrator.media.ffmpeg import RESTRICTED, Line, run
+from orchestrator.media.limits import reading
 
-PROBE_TIMEOUT_S = 60.0
+LONGEST_TITLE = 1000
+DISCONTINUOUS = frozenset({"mpegts", "mpeg", "ogg"})
+"""Containers whose times may jump: ffmpeg joins them, and counts from the first of the tracks that are read."""
 TAIL_S = 20.0
 """How far before the stated end a picture's last packets are looked for."""
+INTERLACED = frozenset({"tt", "bb", "tb", "bt"})
+"""ffprobe's field orders of pictures that show two half pictures a frame."""
 EIGHT_BIT_420 = frozenset({"yuv420p", "yuvj420p"})
 
 
@@ -31,6 +38,8 @@ class Stream:
     frame_seconds: float = 0.04
     has_b_frames: bool = False
     attached_picture: bool = False
+    interlaced: bool = False
+    transfer: str | None = None
     channels: int = 0
     sample_rate: int = 0
 
@@ -46,13 +55,14 @@ class Container:
 
     @property
     def picture(self) -> Stream | None:
-        """The moving picture: cover art does not count."""
-        return _preferred([each for each in self.streams if each.kind == "video" and not each.attached_picture])
+        """The moving picture: cover art does not count, nor what has no size."""
+        moving = [each for each in self.streams if each.kind == "video" and not each.attached_picture]
+        return _preferred([each for each in moving if each.width and each.height])
 
     @property
     def sound(self) -> Stream | None:
         """The audio track people hear: the default one, else the first."""
-        return _preferred([each for each in self.streams if each.kind == "audio"])
+        return _preferred([each for each in self.streams if each.kind == "audio" and each.channels])
 
 
 def _preferred(streams: list[Stream]) -> Stream | None:
@@ -62,50 +72,78 @@ def _preferred(streams: list[Stream]) -> Stream | None:
 async def inspect(path: Path) -> Container:
     """Probe a file. Raises MediaError where it is none that can be read."""
     asked = "format=format_name,duration,start_time:format_tags=title:stream:stream_tags:stream_disposition"
-    found = await _ffprobe(path, "-show_entries", asked)
+    found = await _described(path, "-show_entries", asked)
     container = found.get("format", {})
     origin = _number(container.get("start_time")) or 0.0
     return Container(
         frozenset(container.get("format_name", "").split(",")),
         _number(container.get("duration")),
         tuple(_stream(each, origin) for each in found.get("streams", [])),
-        container.get("tags", {}).get("title"),
+        container.get("tags", {}).get("title", "")[:LONGEST_TITLE] or None,
     )
 
 
-async def picture_end(path: Path, container: Container, picture: Stream) -> float:
-    """When the last frame ends, seconds from the file's start, by its packets."""
-    tail = max(0.0, (container.duration or 0.0) - TAIL_S)
-    return (
-        await _last_packet(path, picture, tail) or await _last_packet(path, picture, 0.0) or container.duration or 0.0
-    )
+async def extent(path: Path, container: Container, picture: Stream) -> tuple[float, float]:
+    """When the last frame ends, by its packets, and when the file does; seconds from the file's start."""
+    if container.formats & DISCONTINUOUS:
+        return await _joined(path, container, picture)
+    stated = container.duration
+    tail = max(0.0, (stated or 0.0) - TAIL_S)
+    shown = await _last_packet(path, picture, tail) or await _last_packet(path, picture, 0.0) or stated or 0.0
+    return shown, stated or shown
 
 
 async def _last_packet(path: Path, stream: Stream, since: float) -> float | None:
     """The end of the stream's last packet at or after `since`; None where there is none."""
-    arguments = [
-        "-select_streams",
-        str(stream.index),
-        "-show_entries",
-        "format=start_time:packet=pts_time,dts_time,duration_time,flags",
-    ]
+    entries = "format=start_time:packet=pts_time,dts_time,duration_time,flags"
+    arguments = ["-select_streams", str(stream.index), "-show_entries", entries]
     if since:
         arguments += ["-read_intervals", f"{since:.3f}%"]
-    found = await _ffprobe(path, *arguments)
-    origin = _number(found.get("format", {}).get("start_time")) or 0.0
-    ends = [
-        time - origin + (_number(packet.get("duration_time")) or stream.frame_seconds)
-        for packet in found.get("packets", [])
-        if (time := _number(packet.get("pts_time", packet.get("dts_time")))) is not None and "D" not in packet["flags"]
-    ]
-    return max(ends, default=None)
+    last, origin = -math.inf, 0.0
+
+    def read(line: str) -> None:
+        nonlocal last, origin
+        fields = dict(part.split("=", 1) for part in line.split("|") if "=" in part)
+        if "start_time" in fields:
+            origin = _number(fields["start_time"]) or 0.0
+        shown, decoded = _number(fields.get("pts_time")), _number(fields.get("dts_time"))
+        time = decoded if shown is None else shown
+        if time is not None and "D" not in fields.get("flags", ""):
+            last = max(last, time + (_number(fields.get("duration_time")) or stream.frame_seconds))
+
+    await _ffprobe(path, "-of", "compact=print_section=0", *arguments, line=read)
+    return None if last == -math.inf else last - origin
 
 
-async def _ffprobe(path: Path, *arguments: str) -> dict[str, Any]:
-    command = ["ffprobe", *RESTRICTED, "-of", "json", *arguments, f"file:{path}"]
-    completed = await run(command, timeout=PROBE_TIMEOUT_S)
+async def _joined(path: Path, container: Container, picture: Stream) -> tuple[float, float]:
+    """The extent where times may jump: as ffmpeg joins them when it reads picture and sound together."""
+    tracks = [picture, container.sound] if container.sound else [picture]
+    units = [0.0 for _ in tracks]
+    ends = [0.0 for _ in tracks]
+
+    def read(line: str) -> None:
+        if match := re.fullmatch(r"#tb (\d): (\d+)/(\d+)", line):
+            units[int(match[1])] = int(match[2]) / int(match[3])
+        elif match := re.match(r"(\d),\s*(-?\d+),\s*(-?\d+),\s*(\d+),", line):
+            at, unit = int(match[1]), units[int(match[1])]
+            begin = max(int(match[2]), int(match[3])) * unit
+            ends[at] = max(ends[at], begin + (int(match[4]) * unit or tracks[at].frame_seconds))
+
+    maps = [part for track in tracks for part in ("-map", f"0:{track.index}")]
+    command = ["ffmpeg", "-nostdin", *RESTRICTED, "-i", f"file:{path}", *maps, "-c", "copy", "-f", "framecrc", "-"]
+    await run(command, limits=reading(path.stat().st_size), line=read)
+    return ends[0], max(ends)
+
+
+async def _ffprobe(path: Path, *arguments: str, line: Line | None = None) -> bytes:
+    command = ["ffprobe", *RESTRICTED, *arguments, f"file:{path}"]
+    return (await run(command, limits=reading(path.stat().st_size), line=line)).output
+
+
+async def _described(path: Path, *arguments: str) -> dict[str, Any]:
+    output = await _ffprobe(path, "-of", "json", *arguments)
     try:
-        found: dict[str, Any] = json.loads(completed.output)
+        found: dict[str, Any] = json.loads(output)
     except ValueError as error:
         raise MediaError("media_invalid", "The file is damaged or not a media file.") from error
     return found
@@ -132,6 +170,8 @@ def _stream(found: dict[str, Any], origin: float) -> Stream:
         frame_seconds=_frame_seconds(found),
         has_b_frames=bool(found.get("has_b_frames")),
         attached_picture=bool(disposition.get("attached_pic") or disposition.get("timed_thumbnails")),
+        interlaced=found.get("field_order") in INTERLACED,
+        transfer=found.get("color_transfer"),
         channels=found.get("channels", 0),
         sample_rate=int(found.get("sample_rate", 0)),
     )

@@ -100,7 +100,7 @@ async def _file_bytes(request: Request, parser: "_FileParser", limit: int) -> As
     if not parser.found:
         raise NoFileError(f"The upload has no file: put it into the field '{FIELD}'.")
     if size == 0:
-        raise NoFileError("The file is empty (0 bytes).")
+        raise NoFileError("The file is empty (0 bytes). Upload one that is not.")
 
 
 class _FileParser:

@@ -47,11 +47,9 @@ async def lock_room(session: AsyncSession, settings: Settings, user_id: UUID) ->
     active = sa.select(User.id).where(User.id == user_id, User.status == "active").with_for_update(key_share=True)
     if await session.scalar(active) is None:
         raise InvalidTokenError(given=True)
-    alive = (Upload.protocol == "tus") | (
-        Upload.alive_until > sa.func.now()
-    )  # a multipart request dies with its process
+    lives = (Upload.protocol == "tus") | (Upload.alive_until > sa.func.now())  # a form dies with its process
     announced = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(Upload.length), 0))
-    coming = await session.execute(announced.where(Upload.user_id == user_id, Upload.status.in_(OPEN), alive))
+    coming = await session.execute(announced.where(Upload.user_id == user_id, Upload.status.in_(OPEN), lives))
     count, size = coming.one()
     if count >= settings.open_uploads_per_user:
         raise TooManyUploadsError(settings.open_uploads_per_user)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -109,5 +110,6 @@ class Receiver:
         self.received = self._start = self._start + len(data)
         self._held = 0
         if self._replaces is not None:
-            await self._storage.delete(self._replaces)
+            with suppress(StorageError):  # then it goes when the upload ends
+                await self._storage.delete(self._replaces)
             self._replaces = None

@@ -24,7 +24,7 @@ async def begin(context: AppContext, user_id: UUID, length: int, metadata: str |
     Raises NoFileError, TooLargeError, InvalidHeaderError, TooManyUploadsError, QuotaExceededError.
     """
     if length == 0:
-        raise NoFileError("The file is empty (0 bytes).")
+        raise NoFileError("The file is empty (0 bytes). Upload one that is not.")
     if length > context.settings.max_upload_bytes:
         raise TooLargeError(context.settings.max_upload_bytes)
     upload = Upload(

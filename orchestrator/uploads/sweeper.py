@@ -1,8 +1,8 @@
 """The net under uploads: what nobody finishes, what nobody continues, and the rows of what is over.
 
-Finishes whole uploads whose API process died while it checked them; ends open ones that have expired or whose owner's
-account was closed; deletes what killed multipart requests have stored; deletes rows, with whatever of their objects is
-still there, once nobody will ask for them. Any number of workers may sweep at once: all is guarded and repeatable.
+Ends open uploads that have expired or whose owner's account was closed; finishes whole ones whose API process died
+while it checked them; deletes what killed multipart requests have stored; deletes rows, with whatever of their objects
+is still there, once nobody will ask for them. Any number of workers may sweep at once: all is guarded and repeatable.
 """
 
 import asyncio
@@ -62,8 +62,6 @@ async def sweep_for_ever(settings: Settings, engine: AsyncEngine, storage: Stora
 
 async def sweep(net: Surroundings) -> None:
     """One look. Database errors reach the caller, who looks again later; storage errors wait for the next look."""
-    for upload_id in await _found(net, Upload.status == "checking", _silent(LOST), Upload.expires_at > sa.func.now()):
-        await _finish(net, upload_id)
     closed = sa.exists().where(User.id == Upload.user_id, User.status == "deleted")
     over = (Upload.expires_at < sa.func.now()) | closed
     for upload_id in await _found(net, Upload.protocol == "tus", Upload.status.in_(OPEN), _silent(LOST), over):
@@ -73,6 +71,8 @@ async def sweep(net: Surroundings) -> None:
                 await rows.end(session, upload, keep(net.settings))
         log.info("an upload has expired", upload_id=str(upload_id))
         await _delete(net, upload_id)
+    for upload_id in await _found(net, Upload.status == "checking", _silent(LOST)):
+        await _finish(net, upload_id)
     for upload_id in await _found(net, Upload.protocol == "form", _silent(DEAD)):
         if await _take(net, upload_id, Upload.protocol == "form", _silent(DEAD)) and await _delete(net, upload_id):
             await _forget(net, upload_id)

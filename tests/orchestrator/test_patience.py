@@ -25,7 +25,7 @@ def test_a_rule_has_a_pause_after_every_attempt_but_the_last() -> None:
     assert AT_ONCE.pause_after(1) is None
 
 
-@pytest.mark.parametrize("code", ["storage_failed", "storage_full", "disk_full", "out_of_memory", "database_away"])
+@pytest.mark.parametrize("code", ["storage_failed", "storage_full", "out_of_memory", "database_away"])
 def test_what_may_pass_is_tried_again(code: str) -> None:
     assert RULES[code].pause_after(1) is not None
 

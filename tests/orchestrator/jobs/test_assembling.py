@@ -1,80 +1,21 @@
 """Dubs assembled from speech that lies in storage, and a job's texts: with ffmpeg, without models."""
 
-import io
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import UUID
 
-import numpy as np
 import pytest
-import soundfile
 import sqlalchemy as sa
-from dbos import AsyncSQLAlchemyDatasource
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from orchestrator.dubbing.mix import RATE
-from orchestrator.inference import Inference
-from orchestrator.jobs import assembling, context, durable, keys
-from orchestrator.jobs.models import Job, JobEvent, Rendition, SegmentRow
-from orchestrator.jobs.scratch import worker_scratch
+from orchestrator.jobs import assembling, keys
+from orchestrator.jobs.models import Job, JobEvent, Rendition
 from orchestrator.jobs.writing import write_subtitles
-from orchestrator.notifications.mailer import OutboxMailer
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
-from tests.orchestrator.jobs.conftest import MakeJob, MakeMedia
+from tests.orchestrator.jobs.conftest import LANGUAGES, MakeJob
 
 pytestmark = pytest.mark.anyio
 Sessions = async_sessionmaker[AsyncSession]
-
-LANGUAGES = ["es", "de"]
-SEGMENTS = [(0.5, 2.0, "Hello there."), (3.0, 4.5, "How are you?")]
-SPOKEN_S = [3.0, 1.0]
-"""The first runs half a second into the second."""
-
-
-@pytest.fixture
-async def storage_of_steps(engine: AsyncEngine, app_settings: Settings, storage: Storage) -> AsyncIterator[Storage]:
-    """A worker's context for steps that ask no models, and its scratch folder."""
-    assert app_settings.database_url
-    datasource = await AsyncSQLAlchemyDatasource.create(app_settings.database_url, engine=engine)
-    async with Inference("127.0.0.1:1", wait_s=1) as models:
-        mailer = OutboxMailer(app_settings.data_dir / "outbox")
-        context.use(
-            context.WorkerContext(
-                app_settings, engine, storage, models, datasource, mailer, durable.api_client(engine.sync_engine)
-            )
-        )
-        with worker_scratch(app_settings.scratch_root, "me"):
-            yield storage
-
-
-@pytest.fixture
-async def dub(
-    make_job: MakeJob, make_media: MakeMedia, make_session: Sessions, storage_of_steps: Storage, clips: Path
-) -> Job:
-    """A job whose two segments are translated to two languages and spoken."""
-    media = await make_media(duration=6.0, storage_key="media/clip/source")
-    await storage_of_steps.put_file("media/clip/source", clips / "v.mp4")
-    job = await make_job(target_languages=LANGUAGES, source_language="en", media_id=media.id)
-    async with make_session.begin() as session:
-        for index, (start, end, text) in enumerate(SEGMENTS):
-            words = [{"text": text, "start": start, "end": end, "probability": 0.9}]
-            values = {"passage": 0, "start": start, "end": end, "next_start": end + 1, "language": "en", "text": text}
-            session.add(SegmentRow(job_id=job.id, index=index, words=words, **values))
-            for language in LANGUAGES:
-                key = keys.rendition(str(job.id), language, index)
-                await storage_of_steps.put_bytes(key, tone(SPOKEN_S[index]))
-                values = {"text": f"{language} {index}", "speed": 1.0, "seconds": SPOKEN_S[index], "audio_key": key}
-                session.add(Rendition(job_id=job.id, language=language, segment=index, **values))
-    return job
-
-
-def tone(seconds: float) -> bytes:
-    samples = 0.2 * np.sin(np.arange(round(seconds * RATE)) * (2 * np.pi * 300 / RATE))
-    file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="WAV", subtype="PCM_16")
-    return file.getvalue()
 
 
 async def onsets(make_session: Sessions, job: Job, language: str) -> list[float | None]:

@@ -46,7 +46,21 @@ def duration(path: Path) -> float:
 
 def packet_hash(path: Path) -> str:
     """SHA-256 over the packets of the first picture."""
-    command = ["ffmpeg", "-v", "error", "-i", f"file:{path}", "-map", "0:v:0", "-c", "copy", "-f", "streamhash", "-"]
+    command = [
+        "ffmpeg",
+        "-nostdin",
+        "-v",
+        "error",
+        "-i",
+        f"file:{path}",
+        "-map",
+        "0:v:0",
+        "-c",
+        "copy",
+        "-f",
+        "streamhash",
+        "-",
+    ]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
@@ -61,6 +75,7 @@ def samples(path: Path, track: int = 0, rate: int = 48_000) -> npt.NDArray[np.fl
     """An audio track as players play it from the file's start, [n, 2]."""
     command = [
         "ffmpeg",
+        "-nostdin",
         "-v",
         "error",
         "-i",
@@ -82,7 +97,7 @@ def loud_from(signal: npt.NDArray[Any], threshold: float = 0.02) -> int:
 
 def frame(path: Path, seconds: float, size: int = 8) -> npt.NDArray[np.uint8]:
     """One frame as a small grey picture, [size, size]."""
-    command = ["ffmpeg", "-v", "error", "-ss", str(seconds), "-i", f"file:{path}", "-frames:v", "1"]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-ss", str(seconds), "-i", f"file:{path}", "-frames:v", "1"]
     command += ["-vf", f"scale={size}:{size},format=gray", "-f", "rawvideo", "-"]
     raw = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
     return np.frombuffer(raw, np.uint8).reshape(size, size)

@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 
 from orchestrator.media.audio import ENCODERS, AudioFormat, NoAudioError, encode_audio, extract_speech_audio
-from orchestrator.media.ffmpeg import MediaError
+from orchestrator.media.failures import MediaError
 from tests.orchestrator.media.clips import duration, ffmpeg, loud_from, samples, streams, waited
 
 RATE = 16_000

@@ -10,7 +10,7 @@ import soundfile
 
 from orchestrator.dubbing.loudness import Loudness
 from orchestrator.media.audio import encode_audio
-from orchestrator.media.ffmpeg import MediaError
+from orchestrator.media.failures import MediaError
 from orchestrator.media.loudness import RATE, measure_loudness, normalise, parse, write_track
 from tests.orchestrator.media.clips import ffmpeg, loud_from, waited
 

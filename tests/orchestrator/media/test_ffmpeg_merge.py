@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from orchestrator.media.ffmpeg import MediaError
+from orchestrator.media.failures import MediaError
 from orchestrator.media.languages import ISO_639_2, iso_639_2
 from orchestrator.media.merge import Merged, NoPictureError, SoftSubtitles, merge
 from tests.orchestrator.media.clips import (

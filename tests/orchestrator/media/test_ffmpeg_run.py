@@ -10,7 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator.media.ffmpeg import MediaError, failure, run, source, target
+from orchestrator.media.failures import MediaError, failure
+from orchestrator.media.ffmpeg import run, source, target
+from orchestrator.media.limits import Limits
 from orchestrator.media.streams import inspect
 from tests.orchestrator.media.clips import ffmpeg, waited
 
@@ -22,7 +24,7 @@ def children() -> list[psutil.Process]:
     return [
         each
         for each in psutil.Process().children()
-        if each.status() != psutil.STATUS_ZOMBIE and each.name() in ("ffmpeg", "setpriv")
+        if each.status() != psutil.STATUS_ZOMBIE and each.name() in ("ffmpeg", "setpriv", "prlimit")
     ]
 
 
@@ -55,7 +57,7 @@ def test_the_loop_goes_on_while_a_command_runs() -> None:
 
 def test_a_command_that_takes_too_long_is_ended() -> None:
     with pytest.raises(MediaError, match="longer than") as caught:
-        waited(run(ENDLESS, timeout=0.5))
+        waited(run(ENDLESS, limits=Limits(0.5, 60)))
     assert caught.value.code == "media_timeout"
     assert children() == []
 
@@ -106,9 +108,9 @@ def test_no_command_outlives_a_worker_that_is_killed(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_named() -> None:
     command = ["ffmpeg", "-nostdin", "-f", "lavfi", "-i", "sine=duration=20", "-f", "s16le", "-y", "/dev/full"]
-    with pytest.raises(MediaError, match="disk is full") as caught:
+    with pytest.raises(MediaError, match="no space") as caught:
         waited(run(command))
-    assert (caught.value.code, caught.value.status) == ("disk_full", 507)
+    assert (caught.value.code, caught.value.status) == ("storage_full", 507)
 
 
 LIMITED = """
@@ -128,7 +130,7 @@ except MediaError as error:
 def test_a_limit_of_file_sizes_is_a_full_disk(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-c", LIMITED, str(tmp_path / name)]
     said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
-    assert said.split() == ["disk_full", "507"]
+    assert said.split() == ["storage_full", "507"]
 
 
 def test_a_command_that_dies_while_it_is_fed_says_why() -> None:
@@ -139,7 +141,7 @@ def test_a_command_that_dies_while_it_is_fed_says_why() -> None:
     command = ["ffmpeg", "-nostdin", "-f", "s16le", "-i", "pipe:0", "-f", "s16le", "-y", "/dev/full"]
     with pytest.raises(MediaError) as caught:
         waited(run(command, stdin=endless()))
-    assert caught.value.code == "disk_full"
+    assert caught.value.code == "storage_full"
 
 
 def test_what_fails_while_feeding_comes_through_and_leaves_no_process() -> None:

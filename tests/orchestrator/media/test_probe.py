@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.media.limits import Limits
 from orchestrator.media.probe import (
     IncompleteMediaError,
     NothingToPlayError,
@@ -172,7 +173,7 @@ async def test_a_name_that_looks_like_an_option_or_a_url_is_a_name(clips: Path, 
 
 
 async def test_reading_is_bounded_in_time(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.media.probe.PROBE_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("orchestrator.media.probe.reading", lambda _: Limits(0.0, 1.0))
     with pytest.raises(ProbeTimeoutError):
         await probe(clips / "v.mp4")
 

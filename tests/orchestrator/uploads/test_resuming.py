@@ -104,6 +104,27 @@ async def test_many_small_pieces_are_few_parts(
     assert media["sha256"] == sha256(content)
 
 
+async def test_a_piece_that_cannot_be_deleted_now_does_not_hold_the_upload_up(
+    tus: Tus, clips: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "SMALL_BYTES", 10_000)
+    content = (clips / "v.mp4").read_bytes()
+    url = await tus.url(len(content))
+
+    async def away(self: Storage, key: str) -> None:
+        raise StorageError(key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Storage, "delete", away)
+        for start in range(0, 5_000, 1_000):
+            assert (await tus.patch(url, start, content[start : start + 1_000])).status_code == 204
+    assert len(stored()) == 5
+    answer = await tus.patch(url, 5_000, content[5_000:])
+    media = (await tus.client.get(f"/v1/media/{answer.headers['Octavia-Media-Id']}")).json()
+    assert media["sha256"] == sha256(content)
+    assert stored() == [f"media/{media['id']}/source"]
+
+
 async def slowly(content: bytes, pause_s: float) -> AsyncIterator[bytes]:
     for start in range(0, len(content), 1_000):
         yield content[start : start + 1_000]

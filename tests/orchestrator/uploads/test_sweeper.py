@@ -172,6 +172,19 @@ async def test_a_storage_that_is_away_only_postpones(
     assert await statuses(make_session) == []
 
 
+async def test_a_whole_upload_of_a_closed_account_becomes_no_media(
+    tus: Tus, net: Net, make_session: Make, clips: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await left_to_check(tus, (clips / "v.mp4").read_bytes(), monkeypatch)
+    async with make_session.begin() as session:
+        await session.execute(sa.update(User).values(status="deleted", deleted_at=sa.func.now()))
+    await later(make_session, "2 minutes", "created_at")
+    await sweep(net)
+    assert stored() == []
+    async with make_session() as session:
+        assert await session.scalar(sa.select(sa.func.count()).select_from(Media)) == 0
+
+
 async def test_uploads_of_a_closed_account_end_and_are_purged_with_it(
     tus: Tus, net: Net, make_session: Make, clips: Path, stored: Stored, storage: Storage, engine: AsyncEngine
 ) -> None:

@@ -39,15 +39,25 @@ def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(params=["folder", "S3"])
+def variables(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What leads the API to its storage."""
+    if request.param == "folder":
+        return {}
+    s3, bucket = request.getfixturevalue("s3"), request.getfixturevalue("bucket")
+    return {**s3.environment(), "OCTAVIA_STORAGE_URL": f"s3://{bucket}/files"}
+
+
 async def test_tus_js_client_uploads_300_mb_through_five_cuts_in_bounded_memory(
-    app_settings: Settings, token: str, clips: Path, client_folder: Path, tmp_path: Path
+    app_settings: Settings, token: str, clips: Path, client_folder: Path, variables: dict[str, str], tmp_path: Path
 ) -> None:
     content = padded((clips / "v.mp4").read_bytes(), SIZE)
     expected = hashlib.sha256(content).hexdigest()
     (tmp_path / "large.mp4").write_bytes(content)
     del content
     cuts = [SIZE * number // (CUTS + 1) for number in range(1, CUTS + 1)]
-    with api_process(app_settings, tmp_path / "api.log") as api, Forwarder(api.address, cuts) as line:
+    started = api_process(app_settings, tmp_path / "api.log", variables)
+    with started as api, Forwarder(api.address, cuts) as line:
         command = ["node", "upload.mjs", f"http://{line.address}/v1/uploads", token, str(tmp_path / "large.mp4")]
         with MemoryWatch(api.process.pid) as memory:
             run = await asyncio.to_thread(
@@ -58,10 +68,8 @@ async def test_tus_js_client_uploads_300_mb_through_five_cuts_in_bounded_memory(
         path = said["url"].partition(line.address)[2]
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
             media = (await client.get(api.url + path.replace("uploads", "media"))).json()
-    print(
-        f"cuts {line.made}, retries {said['retries']}, carried {line.carried / 2**20:.1f} MiB, growth of the server's"
-    )
-    print(f"memory {memory.growth / 2**20:.1f} MiB from {memory.start / 2**20:.1f} MiB")
+    print(f"\n{line.made} cuts, {said['retries']} retries, {line.carried / 2**20:.0f} MiB sent for {SIZE / 2**20:.0f};")
+    print(f"the server's memory grew by {memory.growth / 2**20:.1f} MiB from {memory.start / 2**20:.1f}")
     assert (media["size"], media["sha256"]) == (SIZE, expected)
     assert line.made == CUTS
     assert memory.growth < MOST_GROWTH
