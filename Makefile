@@ -12,7 +12,7 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench serving accounts billing triton weights setup system browser node clean
+.PHONY: help demo test lint up soak bench pages serving accounts billing triton weights setup system browser node clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -37,6 +37,9 @@ soak: weights browser node ## The same promises at full size: hours of audio, ki
 
 bench: weights ## A warm one-minute dub against the script a user would write
 	$(STARTER) $(BIN)/python -m benchmarks.dub
+
+pages: weights ## How long the web frontend's pages wait for a result
+	$(STARTER) $(BIN)/python -m benchmarks.pages
 
 serving: weights ## The model plane against its own classes and against peers; overload, kills, memory, autoscaling
 	$(STARTER) $(BIN)/python -m benchmarks.hearing

@@ -78,7 +78,6 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
         version=version("octavia"),
         description="Dubs and subtitles videos and audio. Errors are problem documents (RFC 9457).",
         lifespan=lifespan,
-        redoc_url=None,
     )
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(SlowBodyMiddleware, settings=settings)

@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.fixtures_model_plane",
     "tests.fixtures_control_plane",
     "tests.fixtures_system",
+    "tests.fixtures_web_frontend",
     "tests.fixtures_polar",
     "tests.fixtures_s3",
     "tests.fixtures_workshop",

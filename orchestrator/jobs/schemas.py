@@ -23,7 +23,8 @@ class JobOptions(BaseModel):
 
     `voice`: one of GET /v1/languages; chosen for you when left out. `format`: of the sound file that audio_translation
     and subtitle_to_audio give, mp3 when left out. `formats`: of the subtitles, srt and vtt when left out; a translated
-    subtitle file is written in its own format and, without its tags, in these.
+    subtitle file is written in its own format and, without its tags, in these. `project_id`: a mark of yours, of which
+    nothing depends.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -31,6 +32,7 @@ class JobOptions(BaseModel):
     voice: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
     format: AudioFormat | None = None
     formats: list[SubtitleFormat] | None = Field(default=None, min_length=1, max_length=3)
+    project_id: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
 
 
 class JobRequest(BaseModel):

@@ -1,6 +1,7 @@
 """Media: taking uploads in, and finding them again for their owner."""
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol
@@ -15,6 +16,7 @@ from orchestrator.context import AppContext
 from orchestrator.errors import OctaviaError
 from orchestrator.media.models import Media
 from orchestrator.media.probe import Probe, probe
+from orchestrator.media.subtitle_file import plain_text_as_subtitles
 from orchestrator.media.upload import TooLargeError, announced_size, receive
 from orchestrator.ownership import get_own, newest_first, owned_by
 from orchestrator.settings import Settings
@@ -62,15 +64,24 @@ class Uploaded:
     fields: Mapping[str, str]
 
 
-async def upload(request: Request, context: AppContext, user_id: UUID) -> Uploaded:
-    """Store, probe and record the file of a multipart request. Of a refused or broken upload nothing stays."""
-    announced = announced_size(request, context.settings.max_upload_bytes)
+async def upload(
+    request: Request, context: AppContext, user_id: UUID, *, most: int | None = None, plain_text: bool = False
+) -> Uploaded:
+    """Store, probe and record the file of a multipart request. Of a refused or broken upload nothing stays.
+
+    `most`: bytes it may have, where that is less than for any other file. `plain_text`: a .txt file is taken too, as
+    subtitles of one sentence after the other.
+    """
+    announced = announced_size(request, min(context.settings.max_upload_bytes, most or sys.maxsize))
     media_id = uuid7()
     key = source_key(media_id)
     async with quotas.reserved(context.sessions, context.settings, user_id, media_id, announced) as reservation:
         try:
             received = await receive(request, context.storage, key, reservation.size)
-            media = await examine(context, media_id, user_id, received.filename, received.stored)
+            stored = received.stored
+            if plain_text and received.filename.lower().endswith(".txt"):
+                stored = await _given_times(context, key, stored)
+            media = await examine(context, media_id, user_id, received.filename, stored)
             async with context.sessions.begin() as session:
                 await reservation.settle(session)
                 session.add(media)
@@ -83,6 +94,15 @@ async def upload(request: Request, context: AppContext, user_id: UUID) -> Upload
                 raise QuotaExceededError(reservation.room.limit, reservation.room.used) from error
             raise
     return Uploaded(media, received.fields)
+
+
+async def _given_times(context: AppContext, key: str, stored: Stored) -> Stored:
+    """Replace a stored plain text by subtitles that say it; any other file stays what it is."""
+    if stored.size > context.settings.max_subtitle_bytes:
+        return stored
+    data = await context.storage.read(key)
+    subtitles = await asyncio.to_thread(plain_text_as_subtitles, data)
+    return stored if subtitles is None else await context.storage.put_bytes(key, subtitles)
 
 
 async def examine(around: Surroundings, media_id: UUID, user_id: UUID, filename: str, stored: Stored) -> Media:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from orchestrator.errors import OctaviaError
 from orchestrator.media.upload import TooLargeError
-from orchestrator.subtitles import reader
-from orchestrator.subtitles.decode import HEAD_BYTES, SIGNS, seems_text
+from orchestrator.subtitles import plain, reader
+from orchestrator.subtitles.decode import HEAD_BYTES, SIGNS, UnknownEncodingError, decode, seems_text
 from orchestrator.subtitles.language import certain
 from orchestrator.subtitles.markup import split
 from orchestrator.subtitles.remarks import Told, told
@@ -56,3 +56,17 @@ def examine(path: Path, limit: int) -> tuple[Subtitles, float] | None:
     remarks = told(found.remarks)
     subtitles = Subtitles(document.format, found.encoding, len(document.cues), certain(text), remarks)
     return subtitles, document.seconds
+
+
+def plain_text_as_subtitles(data: bytes) -> bytes | None:
+    """A text without times as a SubRip file that says it; None for what is subtitles already, no text, or empty."""
+    if not seems_text(data[:HEAD_BYTES]):
+        return None
+    try:
+        text = decode(data).text
+    except UnknownEncodingError:
+        return None
+    if reader.format_of(text) is not None:
+        return None
+    found = plain.as_subtitles(text)
+    return found.encode() if found else None

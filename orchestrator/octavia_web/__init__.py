@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from orchestrator.octavia_web import (
     auth_routes,
+    chunks,
     download_routes,
     front,
     job_routes,
@@ -27,6 +28,7 @@ def install(app: FastAPI) -> None:
         payment_routes,
         start_routes,
         job_routes,
+        chunks,
         download_routes,
         voice_routes,
         front,

@@ -34,6 +34,7 @@ class NotReadyError(OctaviaError):
 @router.get("/api/generate/subtitle-audio/download/{job_id}")
 @router.get("/api/translate/download/video/{job_id}")
 @router.get("/api/translate/download/audio/{job_id}")
+@router.get("/api/translate/download/subtitle-audio/{job_id}")
 @router.get("/api/download/{job_id}")
 async def download(job_id: UUID, request: Request, context: Context, user: CurrentUser) -> Response:
     """The job's main file, whatever its kind: history asks for it as "video" even where it is none."""

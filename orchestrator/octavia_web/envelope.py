@@ -27,7 +27,7 @@ def answer_error(
     status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None, **_: Any
 ) -> Response:
     """Any error of a route of this surface, by the tables below."""
-    words = WORDS.get(code, f"Invalid file: {message}" if code in INVALID else message)
+    words = WORDS.get(code, f"This is an invalid file. {message}" if code in INVALID else message)
     return refused(STATUSES.get(code, status), words, headers=headers, code=code)
 
 
@@ -49,7 +49,7 @@ STATUSES: Mapping[str, int] = {
 """Where this surface's status differs from that of /v1."""
 
 INVALID = frozenset({"not_media", "no_sound", "media_incomplete", "no_file", "not_multipart", "unfit_media"})
-"""Codes whose words begin with "Invalid file", which somebody looks for."""
+"""Codes whose words must say "invalid", which somebody looks for."""
 
 WORDS: Mapping[str, str] = {
     "not_authenticated": "Authentication required. Please log in.",

@@ -34,6 +34,7 @@ async def root(request: Request, context: Context) -> Response:
 
 
 @router.get("/api/health", dependencies=within("look"))
+@router.get("/api/metrics", dependencies=within("look"))
 async def health(context: Context) -> JSONResponse:
     """ "healthy" while the database answers; what the models can do stands beside it."""
     async with context.engine.connect() as connection:

@@ -16,6 +16,7 @@ from orchestrator.jobs import service
 from orchestrator.jobs.events import TERMINAL
 from orchestrator.jobs.models import Job
 from orchestrator.media.models import Media
+from orchestrator.octavia_web import chunks
 from orchestrator.octavia_web.envelope import said
 from orchestrator.octavia_web.views import Shown, job_view
 from orchestrator.ownership import newest_first, owned_by
@@ -55,7 +56,9 @@ async def status(
     job_id: UUID, request: Request, context: Context, user: CurrentUser, session: DbSession
 ) -> JSONResponse:
     job = await service.get(session, user.id, job_id)
-    return said(**job_view(await shown(session, job, base_of(request, context))))
+    view = job_view(await shown(session, job, base_of(request, context)))
+    view["available_chunks"] = await chunks.available(session, job, context.settings.preview_share)
+    return said(**view)
 
 
 @router.post("/api/cancel/{job_id}", dependencies=within("default"))

@@ -8,6 +8,8 @@ from orchestrator.credits.prices import JobKind
 from orchestrator.errors import OctaviaError
 from orchestrator.octavia_web.languages import language
 
+PROJECT = "project_id"
+LONGEST_PROJECT = 100
 TARGETS = ("target_language", "target_lang", "targetLanguage")
 SOURCES = ("source_language", "source_lang", "sourceLanguage")
 
@@ -15,25 +17,37 @@ SOURCES = ("source_language", "source_lang", "sourceLanguage")
 @dataclass(frozen=True, slots=True)
 class Form:
     """A page's form. `media`: the kinds of file it takes. `target`, `source`: names of fields, the first one given
-    counts. `format`, `voice`: fields of options; None where the page has none.
+    counts. `format`, `voice`: fields of options; None where the page has none. `limit`: the setting that says how large
+    the file may be. `plain_text`: a text without times is taken too.
     """
 
     kind: JobKind
     media: tuple[str, ...]
+    limit: str
     target: tuple[str, ...] = TARGETS
     source: tuple[str, ...] = SOURCES
     format: tuple[str, ...] = ()
     voice: tuple[str, ...] = ()
     needs_target: bool = True
+    plain_text: bool = False
 
 
-VIDEO = Form("video_translation", ("video",))
-AUDIO = Form("audio_translation", ("audio", "video"))
-SUBTITLES = Form("subtitles", ("audio", "video"), target=("language", *TARGETS), format=("format",), needs_target=False)
-SUBTITLE_FILE = Form("subtitle_translation", ("subtitles",))
+VIDEO = Form("video_translation", ("video",), "max_video_bytes")
+AUDIO = Form("audio_translation", ("audio", "video"), "max_audio_bytes")
+SUBTITLES = Form(
+    "subtitles",
+    ("audio", "video"),
+    "max_video_bytes",
+    target=("language", *TARGETS),
+    format=("format",),
+    needs_target=False,
+)
+SUBTITLE_FILE = Form("subtitle_translation", ("subtitles",), "max_subtitle_bytes")
 SUBTITLE_AUDIO = Form(
     "subtitle_to_audio",
     ("subtitles",),
+    "max_subtitle_bytes",
+    plain_text=True,
     format=("output_format", "format"),
     voice=("voice",),
     needs_target=False,
@@ -85,6 +99,8 @@ def _options(form: Form, given: Mapping[str, str], voices: frozenset[str]) -> di
             options["formats"] = list(dict.fromkeys(("srt", wanted)))  # the review page reads nothing but SRT
     if (voice := _first(given, form.voice)) in voices:
         options["voice"] = voice
+    if project := _first(given, (PROJECT,)):
+        options[PROJECT] = project[:LONGEST_PROJECT]
     return options
 
 

@@ -38,7 +38,7 @@ class WrongFileError(OctaviaError):
     def __init__(self, media: Media, form: Form) -> None:
         wanted = " or ".join(form.media)
         super().__init__(
-            "wrong_file", f"Invalid file: '{media.filename}' is {media.kind}, and this takes {wanted}.", 400
+            "wrong_file", f"This is an invalid file: '{media.filename}' is {media.kind}, and this takes {wanted}.", 400
         )
 
 
@@ -87,7 +87,8 @@ async def _started(request: Request, context: AppContext, user: User, form: Form
 async def _start(request: Request, context: AppContext, user: User, form: Form) -> Job:
     """Take the file and start the job. What can be refused before a byte of the file is read is."""
     await _insist_on_credits(context, user, form)
-    uploaded = await media_service.upload(request, context, user.id)
+    most: int = getattr(context.settings, form.limit)
+    uploaded = await media_service.upload(request, context, user.id, most=most, plain_text=form.plain_text)
     given = {**request.query_params, **uploaded.fields}
     try:
         if uploaded.media.kind not in form.media:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.dubbing.segments import PASSAGE_S
 from orchestrator.jobs.models import Artifact, Job
 from orchestrator.media.models import Media
+from orchestrator.octavia_web.orders import PROJECT
 from orchestrator.octavia_web.vocabulary import (
     ABSOLUTE,
     DOWNLOADS,
@@ -55,7 +57,10 @@ def job_view(shown: Shown) -> dict[str, Any]:
         "total_chunks": expected,
         "processed_chunks": done,
         "chunks_processed": done,
+        "chunk_size": PASSAGE_S,
+        "available_chunks": [],
         "segment_count": expected,
+        "project_id": job.options.get(PROJECT),
         "created_at": job.created_at,
         "completed_at": job.finished_at,
         "processing_time_seconds": _seconds(job),

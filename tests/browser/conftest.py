@@ -29,7 +29,9 @@ QUIET = (
 )
 PATIENCE_MS = 60_000
 
-Site = Callable[[str], AbstractAsyncContextManager[None]]
+Site = Callable[..., AbstractAsyncContextManager[None]]
+"""Of the API's URL, and a port other than the test's own."""
+ADDRESSES = {"/dashboard/billing": "billing.html", "/dashboard/tools": "tools.html"}
 
 
 @pytest.fixture
@@ -59,15 +61,15 @@ def site(site_port: int) -> Site:
     """Serves the pages under the frontend's addresses; they call the API whose URL is given."""
 
     @asynccontextmanager
-    async def open_(api: str) -> AsyncIterator[None]:
-        async def billing(_: Request) -> Response:
-            return HTMLResponse((PAGES / "billing.html").read_text().replace("{{api}}", api))
+    async def open_(api: str, port: int = site_port) -> AsyncIterator[None]:
+        async def show(request: Request) -> Response:
+            return HTMLResponse((PAGES / ADDRESSES[request.url.path]).read_text().replace("{{api}}", api))
 
         async def nothing(_: Request) -> Response:
             return PlainTextResponse("", 204)
 
-        app = Starlette(routes=[Route("/dashboard/billing", billing), Route("/favicon.ico", nothing)])
-        async with serving(app, listen(site_port)):
+        app = Starlette(routes=[*(Route(address, show) for address in ADDRESSES), Route("/favicon.ico", nothing)])
+        async with serving(app, listen(port)):
             yield
 
     return open_

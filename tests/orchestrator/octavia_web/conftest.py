@@ -51,7 +51,7 @@ def mirrored(answer: httpx.Response, status: int = 200) -> dict[str, Any]:
 
 def refusal(answer: httpx.Response, status: int) -> str:
     """The words of a refusal, the same under every key."""
-    assert answer.status_code == status, answer.text
+    assert answer.status_code == status, f"{answer.request.method} {answer.url}: {answer.text}"
     body = answer.json()
     assert body["success"] is False
     assert isinstance(body["error"], str)
