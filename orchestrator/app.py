@@ -40,9 +40,11 @@ from orchestrator.jobs.routes import router as jobs
 from orchestrator.local.processes import end_with_parent
 from orchestrator.logs import configure_logging
 from orchestrator.media.routes import router as media
+from orchestrator.notifications.routes import router as notifications
 from orchestrator.problems import ErrorHandlers, Problem, documented
 from orchestrator.rate_limits.dependencies import limited
 from orchestrator.rate_limits.service import RateLimits
+from orchestrator.retention.routes import router as retention
 from orchestrator.settings import Settings, get_settings
 from orchestrator.settings_check import insist
 from orchestrator.slow_bodies import SlowBodyMiddleware
@@ -52,6 +54,7 @@ from orchestrator.uploads.middleware import TusMiddleware
 from orchestrator.uploads.routes import discovery
 from orchestrator.uploads.routes import router as uploads
 from orchestrator.voices.routes import router as voices
+from orchestrator.webhooks.routes import router as own_webhooks
 
 PROBES_AT_ONCE = 4
 DRAIN_S = 3
@@ -85,14 +88,14 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     app.add_middleware(TusMiddleware)
     app.add_middleware(CORSMiddleware, **cors(settings))  # outermost, so that a page can read refusals too
     app.include_router(webhooks)  # first, for routes are tried in turn and these are in a hurry
-    for router in (entering, own, billing, voices):
+    for router in (entering, own, billing, voices, own_webhooks):
         app.include_router(router, dependencies=[Depends(not_stored)])
     app.include_router(
         credits, dependencies=[Depends(not_stored), Depends(limited("default"))], responses=documented(429)
     )
     app.include_router(discovery)
     app.include_router(downloads)
-    for router in (media, uploads, jobs, links, previews):
+    for router in (media, uploads, jobs, links, previews, notifications, retention):
         app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
     octavia_web.install(app)
     _add_health(app)

@@ -1,4 +1,7 @@
-"""The one place where rows are scoped to their owner: what is somebody else's does not exist for the one who asks."""
+"""The one place where rows are scoped to their owner: what is somebody else's does not exist for the one who asks.
+
+Nor does what its owner has deleted, where such rows are kept (`deleted_at`).
+"""
 
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,8 +17,9 @@ Row = TypeVar("Row", bound=Base)
 
 
 def owned_by(user_id: UUID, table: type[Row]) -> sa.Select[Row]:
-    """The user's rows of a table."""
-    return sa.select(table).where(_columns(table).user_id == user_id)
+    """The user's rows of a table, without those he deleted."""
+    query = sa.select(table).where(_columns(table).user_id == user_id)
+    return query.where(_columns(table).deleted_at.is_(None)) if hasattr(table, "deleted_at") else query
 
 
 async def get_own(

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from orchestrator.billing.offers import PACKAGES, Package, Plan
 from orchestrator.credits.prices import JobKind, Price
 from orchestrator.jobs.limits import Limit, StepName
+from orchestrator.retention.rules import Kept
 
 MIB = 2**20
 
@@ -197,6 +198,24 @@ class Settings(BaseSettings):
 
     smtp_timeout_s: float = Field(default=60, gt=0)
     """How long one mail may take from connecting to the server's acceptance."""
+
+    webhooks_per_user: int = Field(default=10, ge=0)
+    """Webhook endpoints a user may have."""
+
+    webhook_timeout_s: float = Field(default=15, gt=0)
+    """How long one delivery to a webhook endpoint may take, from looking up its name to its answer."""
+
+    webhook_ports: list[Annotated[int, Field(ge=1, le=65_535)]] = [443, 8443]
+    """Ports that webhooks may be sent to, a JSON list."""
+
+    webhook_blocked: list[IPv4Network | IPv6Network] = []
+    """Public networks (CIDR) that webhooks must not be sent to, such as one's own. What is not public never is."""
+
+    webhooks_local: bool = False
+    """Webhooks may go to this machine, unencrypted and at any port: for development. Refused in production mode."""
+
+    retention_hours: dict[Kept, Annotated[float, Field(gt=0)]] = {}
+    """How long files are kept other than orchestrator/retention/rules.py says: {"audio_translation": 48}."""
 
     mode: Mode = "development"
     """production: the start fails with a list of what is missing or fit for development only."""

@@ -53,6 +53,8 @@ def _of_the_service(settings: Settings) -> Iterator[str]:
         yield f"OCTAVIA_WEB_URL is {settings.web_url}: give the public https:// address of the web frontend."
     if settings.test_credits:
         yield "OCTAVIA_TEST_CREDITS is on: users could give themselves credits."
+    if settings.webhooks_local:
+        yield "OCTAVIA_WEBHOOKS_LOCAL is on: users could have this machine call itself."
     if settings.polar_url is not None:
         yield "OCTAVIA_POLAR_URL is set: only Polar.sh itself may say what was paid."
     if not settings.rate_limits_enabled:

@@ -19,16 +19,23 @@ from orchestrator.jobs import keys, progress
 from orchestrator.jobs.models import Job
 from orchestrator.media.models import Media
 from orchestrator.notifications import messages
-from orchestrator.notifications.models import Mail
+from orchestrator.notifications.models import Mail, Notification
 from orchestrator.storage import Storage
 from orchestrator.uploads import keys as upload_keys
 from orchestrator.uploads.models import Upload
+from orchestrator.voices.models import PreviewRequestKey
+from orchestrator.webhooks.models import WebhookEndpoint
 
 log = structlog.get_logger(__name__)
 
 KEPT = timedelta(days=30)
 OPEN = ("pending", "processing")
 NOBODY = "Deleted user"
+PERSONAL = (
+    *(Notification, WebhookEndpoint, PreviewRequestKey, Job, Media, Upload),
+    *(LoginSession, ApiToken, EmailToken, SecurityEvent, Mail),
+)
+"""Rows that go with the account, in this order."""
 
 
 async def close(session: AsyncSession, user_id: UUID, origin: Origin) -> tuple[Letter, list[tuple[UUID, int]]]:
@@ -77,8 +84,9 @@ async def _purge(make: Make, storage: Storage, user_id: UUID) -> None:
     The ledger stays, of an account that is nobody's any more: money must add up, and it holds no personal data.
     """
     async with make() as session:
-        jobs = (await session.scalars(sa.select(Job.id).where(Job.user_id == user_id))).all()
-        files = (await session.scalars(sa.select(Media.storage_key).where(Media.user_id == user_id))).all()
+        jobs = (await session.scalars(sa.select(Job.id).where(Job.user_id == user_id, Job.purged_at.is_(None)))).all()
+        there = (Media.user_id == user_id, Media.purged_at.is_(None))
+        files = (await session.scalars(sa.select(Media.storage_key).where(*there))).all()
         uploads = (await session.scalars(sa.select(Upload.id).where(Upload.user_id == user_id))).all()
     for job_id in jobs:
         await storage.delete_prefix(keys.everything(str(job_id)))
@@ -87,7 +95,7 @@ async def _purge(make: Make, storage: Storage, user_id: UUID) -> None:
     for upload_id in uploads:
         await storage.delete_prefix(upload_keys.everything(upload_id))
     async with make.begin() as session:
-        for table in (Job, Media, Upload, LoginSession, ApiToken, EmailToken, SecurityEvent, Mail):
+        for table in PERSONAL:
             await session.execute(sa.delete(table).where(table.user_id == user_id))
         await inbox.forget_user(session, user_id)  # purchases and orders stay, as the books must
         await session.execute(

@@ -12,10 +12,11 @@ from orchestrator.credits.models import CreditEntry, CreditLot
 from orchestrator.database import Base
 from orchestrator.jobs.models import Artifact, HeardWindow, Job, JobAttempt, JobEvent, Rendition, SegmentRow
 from orchestrator.media.models import Media
-from orchestrator.notifications.models import Mail
+from orchestrator.notifications.models import Mail, Notification
 from orchestrator.uploads.models import Upload
+from orchestrator.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
-SECRET = frozenset({"password_hash", "hash", "storage_key", "text_hash", "request_hash"})
+SECRET = frozenset({"password_hash", "hash", "storage_key", "text_hash", "request_hash", "secret", "previous_secret"})
 """Columns that open something, or say only where our files lie."""
 LINKS = frozenset({"text", "html"})
 """Of a mail: it may hold a link that still works."""
@@ -25,6 +26,8 @@ OWN: dict[str, type[Base]] = {
     "api_tokens": ApiToken,
     "security_events": SecurityEvent,
     "mails": Mail,
+    "notifications": Notification,
+    "webhooks": WebhookEndpoint,
     "media": Media,
     "uploads": Upload,
     "jobs": Job,
@@ -53,6 +56,13 @@ async def document(session: AsyncSession, user_id: UUID) -> dict[str, Any]:
     jobs = sa.select(Job.id).where(Job.user_id == user_id)
     for name, table in OF_JOBS.items():
         found[name] = await _rows(session, sa.select(table).where(table.job_id.in_(jobs)))  # type: ignore[attr-defined]
+    endpoints = sa.select(WebhookEndpoint.id).where(WebhookEndpoint.user_id == user_id)
+    sent = sa.select(WebhookDelivery).where(WebhookDelivery.endpoint_id.in_(endpoints))
+    found["webhook_deliveries"] = await _rows(session, sent.order_by(WebhookDelivery.id))
+    ids = sent.with_only_columns(WebhookDelivery.id)
+    found["webhook_attempts"] = await _rows(
+        session, sa.select(WebhookAttempt).where(WebhookAttempt.delivery_id.in_(ids))
+    )
     for each in found["artifacts"]:
         each["download"] = f"/v1/jobs/{each['job_id']}/artifacts/{each['name']}"
     return found

@@ -65,7 +65,7 @@ def _settings(user: User) -> SettingsView:
 
 @router.get("/settings", responses=documented(401, 429, 503), dependencies=within("default"))
 async def get_settings(user: CurrentUser) -> SettingsView:
-    """Language, time zone, and which e-mails one gets."""
+    """Language, time zone, and which notices one gets, and how."""
     return _settings(user)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from orchestrator.accounts.models import AccountRequest, ApiToken, EmailToken, LoginSession, SecurityEvent, User
 from orchestrator.accounts.service import Make
 from orchestrator.database import Base
-from orchestrator.notifications.models import Mail
+from orchestrator.notifications.models import Mail, Notification
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +19,7 @@ EVENT = timedelta(days=365)
 FAILED_STRANGER = timedelta(days=30)
 """Of attempts on addresses without an account."""
 MAIL = timedelta(days=90)
+NOTIFICATION = timedelta(days=90)
 UNANSWERED = timedelta(days=1)
 """A request whose workflow was lost; it holds a password's hash."""
 UNVERIFIED = timedelta(days=7)
@@ -36,6 +37,7 @@ async def forget_stale(make: Make) -> None:
         (SecurityEvent, SecurityEvent.created_at < now - EVENT),
         (SecurityEvent, SecurityEvent.user_id.is_(None) & (SecurityEvent.created_at < now - FAILED_STRANGER)),
         (Mail, sa.func.coalesce(Mail.sent_at, Mail.failed_at) < now - MAIL),
+        (Notification, Notification.created_at < now - NOTIFICATION),
     ]
     async with make.begin() as session:
         for table, stale in rules:

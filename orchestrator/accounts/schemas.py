@@ -1,5 +1,6 @@
 """Requests and answers about accounts."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal, get_args
@@ -18,16 +19,32 @@ GivenPassword = Annotated[str, Field(max_length=1024)]
 
 Secret = Annotated[str, Field(min_length=1, max_length=256)]
 
-Notification = Literal["job_completed", "job_failed", "credits_low", "product_news"]
+Notification = Literal[
+    "job_completed", "job_failed", "webhook_disabled", "credits_low", "product_news", "email", "in_app"
+]
 NOTIFICATIONS: dict[Notification, bool] = {
     "job_completed": True,
     "job_failed": True,
+    "webhook_disabled": True,
     "credits_low": True,
     "product_news": False,
+    "email": True,
+    "in_app": True,
 }
-"""Kinds of e-mail a user may switch, and whether they are on at first. Those about security always come."""
+"""Kinds of notice a user may switch, and whether they are on at first; `email` and `in_app` are the ways they come: by
+e-mail, and in the pages. E-mails about security always come."""
 
 assert set(NOTIFICATIONS) == set(get_args(Notification))  # noqa: S101
+
+
+def wants(chosen: Mapping[str, bool], kind: Notification) -> bool:
+    """Whether a user wants it, by what he chose otherwise than the default."""
+    return chosen.get(kind, NOTIFICATIONS[kind])
+
+
+def wants_mail(chosen: Mapping[str, bool], kind: Notification) -> bool:
+    """Whether a user wants that kind, and by e-mail."""
+    return wants(chosen, kind) and wants(chosen, "email")
 
 
 @cache

@@ -7,6 +7,7 @@ and is held by a contract test.
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +45,16 @@ ACCOUNTS_PER_WORKER = 4
 POLAR_EVENT_WORKFLOW = "polar_event"
 POLAR_EVENTS_QUEUE = "polar_events"
 POLAR_EVENTS_PER_WORKER = 4
+
+TELL_WORKFLOW = "tell"
+TELL_QUEUE = "outcomes"
+TOLD_PER_WORKER = 4
+
+WEBHOOK_WORKFLOW = "webhook"
+WEBHOOKS_QUEUE = "webhooks"
+WEBHOOKS_PER_WORKER = 16
+WEBHOOKS_PER_USER = 4
+"""Deliveries a worker process makes at once: to all endpoints, and to those of one user, which may all be slow."""
 
 RECONCILE_WORKFLOW = "reconcile"
 
@@ -212,6 +223,49 @@ def chunks_queue(*, paid: bool) -> str:
     return PAID_CHUNKS_QUEUE if paid else CHUNKS_QUEUE
 
 
+@cache
+def _within_transactions() -> DBOSClient:
+    """A client for enqueueing in callers' transactions alone: it has no database of its own and never connects."""
+    return api_client(sa.create_engine("postgresql+psycopg://"))
+
+
+def enqueue_telling(session: Session, event_id: int) -> None:
+    """Enqueue the workflow that tells the outside of what happened to a job, in the caller's transaction."""
+    _within_transactions().enqueue_in_transaction(
+        session,
+        {
+            "queue_name": TELL_QUEUE,
+            "workflow_name": TELL_WORKFLOW,
+            "workflow_id": f"tell-{event_id}",
+            "workflow_id_reuse_policy": "reject",
+        },
+        event_id,
+    )
+
+
+def webhook_workflow_id(delivery_id: UUID, series: int, look: int = 1) -> str:
+    """The workflow of a look after a delivery; `series` counts how often it was asked for."""
+    return f"webhook-{delivery_id}-{series}-{look}"
+
+
+def enqueue_webhook(session: Session, delivery_id: UUID, user_id: UUID, series: int) -> None:
+    """Enqueue a delivery's first look in the caller's transaction, fair among users."""
+    _within_transactions().enqueue_in_transaction(
+        session,
+        {
+            "queue_name": WEBHOOKS_QUEUE,
+            "workflow_name": WEBHOOK_WORKFLOW,
+            "workflow_id": webhook_workflow_id(delivery_id, series),
+            "workflow_id_reuse_policy": "reject",
+            "queue_partition_key": str(user_id),
+        },
+        str(delivery_id),
+        str(user_id),
+        series,
+        1,
+    )
+
+
 HEARING_PRIORITY = 10
 """Behind speaking, which has none and goes first: else nothing were spoken before the whole file is heard."""
 
@@ -255,6 +309,19 @@ async def register_queues(*, jobs_per_worker: int, chunks_per_worker: int) -> No
         POLAR_EVENTS_QUEUE,
         worker_concurrency=POLAR_EVENTS_PER_WORKER,
         polling_interval_sec=0.3,
+        on_conflict="always_update",
+    )
+    await DBOS.register_queue_async(
+        TELL_QUEUE,
+        worker_concurrency=TOLD_PER_WORKER,
+        polling_interval_sec=0.5,
+        on_conflict="always_update",
+    )
+    await DBOS.register_queue_async(
+        WEBHOOKS_QUEUE,
+        worker_concurrency=WEBHOOKS_PER_WORKER,
+        partition_worker_concurrency=WEBHOOKS_PER_USER,
+        polling_interval_sec=0.5,
         on_conflict="always_update",
     )
 

@@ -36,7 +36,7 @@ class LinkView(BaseModel):
     expires_at: datetime
 
 
-@router.post("/{job_id}/artifacts/{name}/link", status_code=201, responses=documented(401, 404, 422, 503))
+@router.post("/{job_id}/artifacts/{name}/link", status_code=201, responses=documented(401, 404, 410, 422, 503))
 async def make_link(
     job_id: UUID,
     name: Name,

@@ -35,7 +35,7 @@ async def make(
 ) -> Link:
     """A link to a file of the user's job, for `seconds` or as long as the setting says.
 
-    Raises NotFoundError for job and file, TooLongALinkError.
+    Raises NotFoundError for job and file, ResultsExpiredError, TooLongALinkError.
     """
     longest_s = settings.download_link_minutes * 60
     if seconds is not None and seconds > longest_s:
@@ -54,11 +54,12 @@ async def follow(
 ) -> tuple[Artifact, str]:
     """The file a link leads to, and the name to save it under.
 
-    Raises LinkInvalidError, LinkExpiredError; LinkRevokedError where file or account are no more.
+    Raises LinkInvalidError, LinkExpiredError; LinkRevokedError where file or account are no more, ResultsExpiredError.
     """
     check(link_keys(settings), _subject(job_id, name), expires, given, datetime.now(UTC))
     query = (
-        sa.select(Artifact, Media.filename)
+        sa.select(Artifact, Media.filename, Job)
+        .select_from(Artifact)
         .join(Job, Job.id == Artifact.job_id)
         .join(User, User.id == Job.user_id)
         .outerjoin(Media, Media.id == Job.media_id)
@@ -67,7 +68,11 @@ async def follow(
     found = (await session.execute(query)).one_or_none()
     if found is None:
         raise LinkRevokedError
-    return found[0], download_name(found[1], found[0])
+    file, original, job = found
+    if job.deleted_at is not None:
+        raise LinkRevokedError
+    service.insist_on_results(job)
+    return file, download_name(original, file)
 
 
 def download_name(original: str | None, file: Artifact) -> str:

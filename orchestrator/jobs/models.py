@@ -1,6 +1,6 @@
 """Tables of a job's life: the request, its attempts, what was heard, what is said, what came out, and its events."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +14,11 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 from uuid_utils.compat import uuid7
 
 from orchestrator.accounts.models import User
@@ -45,7 +46,7 @@ class Job(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     user_id: Mapped[UUID] = mapped_column(ForeignKey(User.id))
-    media_id: Mapped[UUID] = mapped_column(ForeignKey(Media.id))
+    media_id: Mapped[UUID] = mapped_column(ForeignKey(Media.id), index=True)
     kind: Mapped[str]
     source_language: Mapped[str | None]
     """As asked for; None lets Whisper detect it."""
@@ -82,6 +83,24 @@ class Job(Base):
     """When its intermediate files were given up: from then on they may be deleted and the job cannot be retried."""
     swept_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When the ended job's intermediate files, and all files of one that gave no result, were deleted."""
+    kept_for: Mapped[timedelta] = mapped_column(server_default=text("interval '720 hours'"))
+    """How long its results are kept from its completion on: what was announced when it was asked for."""
+    expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When the results of a completed job are withdrawn."""
+    withdrawn_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """From then on nothing of it can be downloaded or read, and its files and texts may be deleted."""
+    deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When its owner deleted it; it is not shown any more."""
+    purged_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When its files and texts were deleted."""
+
+    @property
+    def available(self) -> bool:
+        return self.withdrawn_at is None
+
+
+Index("ix_job_due", Job.expires_at, postgresql_where=text("withdrawn_at is null"))
+Index("ix_job_unpurged", Job.withdrawn_at, postgresql_where=text("withdrawn_at is not null and purged_at is null"))
 
 
 class JobAttempt(Base):
@@ -190,6 +209,10 @@ class Artifact(Base):
     sha256: Mapped[str]
     storage_key: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    expires_at: Mapped[datetime | None] = column_property(
+        select(Job.expires_at).where(Job.id == job_id).correlate_except(Job).scalar_subquery()
+    )
+    """Its job's."""
 
 
 class Worker(Base):

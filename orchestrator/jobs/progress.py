@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.credits import spending
+from orchestrator.jobs import outcomes
 from orchestrator.jobs.models import Artifact, Job, JobAttempt, JobEvent
 
 CHANNEL = "job"
@@ -26,7 +27,8 @@ async def start(session: AsyncSession, job_id: UUID) -> bool:
     """pending → processing. True when this call did it."""
     changed = await _change(session, job_id, ("pending",), None, status="processing", started_at=sa.func.now())
     if changed:
-        await announce(session, job_id, "progress", {"status": "processing", "progress": 0})
+        event = await announce(session, job_id, "progress", {"status": "processing", "progress": 0})
+        await outcomes.tell(session, event)
     return changed is not None
 
 
@@ -101,12 +103,14 @@ async def complete(
 
     True when this call decided the job; of an earlier `attempt` than the job's it decides nothing.
     """
-    values = {"status": "completed", "progress": 100, "finished_at": sa.func.clock_timestamp()}
+    now = sa.func.clock_timestamp()
+    values = {"status": "completed", "progress": 100, "finished_at": now, "expires_at": now + Job.kept_for}
     decided = await _change(session, job_id, ("processing",), attempt, **values)
     if decided:
         session.add_all(Artifact(job_id=job_id, **artifact) for artifact in artifacts)
         await spending.spend(session, job_id, decided)
-        await announce(session, job_id, "completed", {"status": "completed", "progress": 100})
+        event = await announce(session, job_id, "completed", {"status": "completed", "progress": 100})
+        await outcomes.tell(session, event)
     return decided is not None
 
 
@@ -117,7 +121,8 @@ async def fail(session: AsyncSession, job_id: UUID, code: str, message: str, att
     decided = await _change(session, job_id, OPEN, attempt, **values)
     if decided:
         await spending.release(session, job_id, decided)
-        await announce(session, job_id, "failed", {"status": "failed", "error": error})
+        event = await announce(session, job_id, "failed", {"status": "failed", "error": error})
+        await outcomes.tell(session, event)
     return decided is not None
 
 
@@ -127,18 +132,21 @@ async def cancel(session: AsyncSession, job_id: UUID) -> bool:
     decided = await _change(session, job_id, OPEN, None, **values)
     if decided:
         await spending.release(session, job_id, decided)
-        await announce(session, job_id, "cancelled", {"status": "cancelled"})
+        event = await announce(session, job_id, "cancelled", {"status": "cancelled"})
+        await outcomes.tell(session, event)
     return decided is not None
 
 
-async def announce(session: AsyncSession, job_id: UUID, type_: str, data: Mapping[str, Any]) -> None:
-    """Insert an event; those who follow the job hear of it at the commit.
+async def announce(session: AsyncSession, job_id: UUID, type_: str, data: Mapping[str, Any]) -> JobEvent:
+    """Insert an event and return it; those who follow the job hear of it at the commit.
 
     The caller holds the job's row, so that a job's events become visible in the order of their ids.
     """
-    session.add(JobEvent(job_id=job_id, type=type_, data=dict(data)))
+    event = JobEvent(job_id=job_id, type=type_, data=dict(data))
+    session.add(event)
     await session.flush()
     await session.execute(sa.select(sa.func.pg_notify(CHANNEL, str(job_id))))
+    return event
 
 
 async def _change(

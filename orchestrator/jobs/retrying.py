@@ -46,13 +46,16 @@ async def retry(context: AppContext, user_id: UUID, job_id: UUID, key: str | Non
     async with context.sessions.begin() as session:
         await service.insist_on_active(session, user_id)
         locked = await progress.lock(session, job_id)
-        if locked is None:
+        if locked is None or locked.deleted_at is not None:
             raise NotFoundError("job", job_id)
         if await _is_answered(session, job_id, key):
             return Retried(locked, new=False)
         if locked.status not in progress.RETRYABLE:
             raise NotRetryableError(locked)
-        if locked.discarded_at is not None or not source_is_there:
+        kept = sa.select(Media).where(Media.id == locked.media_id).with_for_update(read=True)
+        source = await session.scalar(kept.execution_options(populate_existing=True))
+        gone = source is None or not source.available or not source_is_there
+        if gone or locked.discarded_at is not None or locked.withdrawn_at is not None:
             raise WorkDiscardedError(locked)
         before = locked.attempt
         await progress.begin_again(session, locked, key)

@@ -30,7 +30,7 @@ from orchestrator.jobs.schemas import (
     SegmentPage,
     Status,
 )
-from orchestrator.media import service as media_service
+from orchestrator.media.models import Media
 from orchestrator.problems import documented
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -62,7 +62,7 @@ class EventStream(StreamingResponse):
     response_model=JobView,
     responses={
         200: {"model": JobView, "description": "The job an earlier request with this key made"},
-        **documented(401, 402, 404, 409, 422, 503),
+        **documented(401, 402, 404, 409, 410, 422, 503),
     },
 )
 async def create_job(
@@ -79,7 +79,7 @@ async def create_job(
     return created.job
 
 
-@router.post("/jobs/quote", responses=documented(401, 404, 422, 503))
+@router.post("/jobs/quote", responses=documented(401, 404, 410, 422, 503))
 async def quote_job(request: JobRequest, context: Context, user: CurrentUser) -> QuoteView:
     """Say what a job would cost, and refuse what cannot be done. Nothing is started or held."""
     return await service.quoted(context, user.id, request)
@@ -171,7 +171,7 @@ async def _wire(events: AsyncIterator[JobEvent | None]) -> AsyncIterator[bytes]:
             yield format_sse_event(data_str=data, event=event.type, id=str(event.id))
 
 
-@router.get("/jobs/{job_id}/segments", responses=documented(401, 404, 422, 503))
+@router.get("/jobs/{job_id}/segments", responses=documented(401, 404, 410, 422, 503))
 async def job_segments(
     job_id: UUID,
     user: CurrentUser,
@@ -180,7 +180,7 @@ async def job_segments(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
 ) -> SegmentPage:
     """What was heard, its translations, and where each is spoken."""
-    await service.get(session, user.id, job_id)
+    service.insist_on_results(await service.get(session, user.id, job_id))
     found = await service.segments(session, job_id, cursor, limit + 1)
     return SegmentPage(items=found[:limit], next_cursor=found[limit - 1].index if len(found) > limit else None)
 
@@ -197,7 +197,7 @@ _DOWNLOAD: dict[int | str, dict[str, Any]] = {
     206: {"description": "The part a Range header asked for", "content": {"application/octet-stream": {}}},
     304: {"description": "The file the client has (If-None-Match) is the current one"},
     307: {"description": "The file is at the object store, where the server is set so"},
-    **documented(401, 404, 416, 422, 503),
+    **documented(401, 404, 410, 416, 422, 503),
 }
 
 
@@ -214,7 +214,7 @@ async def download_artifact(
     async with context.sessions() as session:
         job = await service.get(session, user.id, job_id)
         file = await service.artifact(session, job_id, name)
-        media = await media_service.get(session, user.id, job.media_id)
+        media = await session.get_one(Media, job.media_id)
     return await deliver(request, context, file, download_name(media.filename, file))
 
 

@@ -39,10 +39,11 @@ class NoSampleError(OctaviaError):
 async def sample(context: AppContext, user_id: UUID, job_id: UUID) -> str:
     """The storage key of a sample MP4 of a video's dub, made now unless the same was made before.
 
-    Raises NotFoundError, NoSampleError, MediaError.
+    Raises NotFoundError, ResultsExpiredError, NoSampleError, MediaError.
     """
     async with context.sessions() as session:
         job = await service.get(session, user_id, job_id)
+        service.insist_on_results(job)
         media = await session.get_one(Media, job.media_id)
         _insist_on_a_dub(job, media)
         language = job.target_languages[0]

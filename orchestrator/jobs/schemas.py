@@ -85,7 +85,7 @@ class Notice(BaseModel):
 
 
 class ArtifactView(BaseModel):
-    """A finished file; fetch it at /v1/jobs/{id}/artifacts/{name}."""
+    """A finished file; fetch it at /v1/jobs/{id}/artifacts/{name} until it expires, with its job."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -96,10 +96,14 @@ class ArtifactView(BaseModel):
     size: int
     sha256: str
     created_at: datetime
+    expires_at: datetime | None
 
 
 class JobView(BaseModel):
-    """A job. `counts` are finished and expected units by stage: {"transcribing": [3, 12]}."""
+    """A job. `counts` are finished and expected units by stage: {"transcribing": [3, 12]}.
+
+    The results of a completed one are kept until `expires_at`; once they are not `available`, asking for them says 410.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -123,6 +127,8 @@ class JobView(BaseModel):
     """What it costs."""
     attempt: int
     """1, and one more with each retry."""
+    expires_at: datetime | None
+    available: bool
 
 
 class LineView(BaseModel):

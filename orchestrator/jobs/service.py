@@ -27,9 +27,10 @@ from orchestrator.jobs.checks import Way, check_languages, check_media, language
 from orchestrator.jobs.kinds import OF_SUBTITLES
 from orchestrator.jobs.models import Artifact, Job, Rendition, SegmentRow
 from orchestrator.jobs.schemas import JobRequest, LineView, Notice, QuoteView, RenditionView, SegmentView
-from orchestrator.media import service as media_service
 from orchestrator.media.models import Media
 from orchestrator.ownership import get_own, newest_first, owned_by
+from orchestrator.retention.errors import DeletedJobError, ResultsExpiredError, UploadExpiredError
+from orchestrator.retention.rules import kept_for
 from orchestrator.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -48,21 +49,25 @@ class Created:
     new: bool
 
 
-async def create(context: AppContext, user_id: UUID, request: JobRequest, key: str | None) -> Created:
+async def create(
+    context: AppContext, user_id: UUID, request: JobRequest, key: str | None, *, fingerprint: str | None = None
+) -> Created:
     """Check the request and, in one transaction, insert the job, hold its credits, and enqueue its workflow.
 
-    Raises NotFoundError for the media, UnfitMediaError, SourceLanguageNeededError, UnavailableLanguageError,
-    KeyReusedError, InsufficientCreditsError.
+    `fingerprint` says what is the same request, where the media's id does not: it came with the request.
+    Raises NotFoundError for the media, UploadExpiredError, UnfitMediaError, SourceLanguageNeededError,
+    UnavailableLanguageError, KeyReusedError, DeletedJobError, InsufficientCreditsError.
     """
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:
-        earlier = await _by_key(session, user_id, key, request)
+        same = fingerprint or _hash(request)
+        earlier = await _by_key(session, user_id, key, same)
         if earlier is None:
-            created = await _insert(session, context, user_id, request, key, known)
+            created = await _insert(session, context, user_id, request, key, same, known)
             if created is not None:
                 return Created(created, new=True)
             # Another request with the key committed while ours waited for it.
-            earlier = await _by_key(session, user_id, key, request)
+            earlier = await _by_key(session, user_id, key, same)
         if earlier is None:
             raise RuntimeError("a job conflicted with a row that is not there")
         return Created(earlier, new=False)
@@ -74,11 +79,12 @@ async def _insert(
     user_id: UUID,
     request: JobRequest,
     key: str | None,
+    request_hash: str,
     known: Capabilities | None,
 ) -> Job | None:
     """The new job; None where another transaction has taken the key. The account cannot be closed meanwhile."""
     await insist_on_active(session, user_id)
-    media = await media_service.get(session, user_id, request.media_id)
+    media = await _media(session, user_id, request.media_id, lock=True)
     way = _checked(request, media, known)
     price = _price(context.settings, request, media, way).credits
     values = request.model_dump(mode="json") | {"media_id": request.media_id, "target_languages": way.targets}
@@ -88,8 +94,9 @@ async def _insert(
         "id": uuid7(),
         "user_id": user_id,
         "idempotency_key": key,
-        "request_hash": _hash(request),
+        "request_hash": request_hash,
         "credits": price,
+        "kept_for": kept_for(request.kind, context.settings.retention_hours),
     }
     statement = insert(Job).values(**values, **identity)
     statement = statement.on_conflict_do_nothing(index_elements=["user_id", "idempotency_key"])
@@ -130,11 +137,12 @@ def _price(settings: Settings, request: JobRequest, media: Media, way: Way) -> Q
 async def quoted(context: AppContext, user_id: UUID, request: JobRequest) -> QuoteView:
     """What the request would cost, after the same checks as `create`; nothing is held.
 
-    Raises NotFoundError for the media, UnfitMediaError, SourceLanguageNeededError, UnavailableLanguageError.
+    Raises NotFoundError for the media, UploadExpiredError, UnfitMediaError, SourceLanguageNeededError,
+    UnavailableLanguageError.
     """
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:
-        media = await media_service.get(session, user_id, request.media_id)
+        media = await _media(session, user_id, request.media_id)
         there = (await balance(session, user_id)).available
     way = _checked(request, media, known)
     price = _price(context.settings, request, media, way)
@@ -148,12 +156,28 @@ async def quoted(context: AppContext, user_id: UUID, request: JobRequest) -> Quo
     )
 
 
-async def _by_key(session: AsyncSession, user_id: UUID, key: str | None, request: JobRequest) -> Job | None:
+async def _media(session: AsyncSession, user_id: UUID, media_id: UUID, *, lock: bool = False) -> Media:
+    """The user's media, which cannot be withdrawn until the transaction ends, with `lock`.
+
+    Raises NotFoundError, UploadExpiredError.
+    """
+    query = owned_by(user_id, Media).where(Media.id == media_id)
+    media = await session.scalar(query.with_for_update(read=True) if lock else query)
+    if media is None:
+        raise NotFoundError("media", media_id)
+    if not media.available:
+        raise UploadExpiredError(media)
+    return media
+
+
+async def _by_key(session: AsyncSession, user_id: UUID, key: str | None, request_hash: str) -> Job | None:
     if key is None:
         return None
-    job = await session.scalar(owned_by(user_id, Job).where(Job.idempotency_key == key))
-    if job is not None and job.request_hash != _hash(request):
+    job = await session.scalar(sa.select(Job).where(Job.user_id == user_id, Job.idempotency_key == key))
+    if job is not None and job.request_hash != request_hash:
         raise KeyReusedError(f"job {job.id}")
+    if job is not None and job.deleted_at is not None:
+        raise DeletedJobError(job.id)
     return job
 
 
@@ -201,11 +225,18 @@ async def artifacts(session: AsyncSession, job_id: UUID) -> Sequence[Artifact]:
 
 
 async def artifact(session: AsyncSession, job_id: UUID, name: str) -> Artifact:
-    """One finished file. Raises NotFoundError."""
+    """One finished file. Raises NotFoundError, ResultsExpiredError."""
     found = await session.scalar(sa.select(Artifact).where(Artifact.job_id == job_id, Artifact.name == name))
     if found is None:
         raise NotFoundError("artifact", name)
+    insist_on_results(await session.get_one(Job, job_id))
     return found
+
+
+def insist_on_results(job: Job) -> None:
+    """Raises ResultsExpiredError where what the job made was withdrawn."""
+    if not job.available:
+        raise ResultsExpiredError(job)
 
 
 async def segments(session: AsyncSession, job_id: UUID, after: int, limit: int) -> list[SegmentView]:

@@ -4,8 +4,9 @@ Looks for open jobs whose workflow is missing, failed, cancelled or given up, or
 and fails them; for credits that are held for a job that is gone or has ended, and settles them; for ended ones of whose
 workflows one is still queued or runs, and cancels them; and for ended ones of which nothing runs any more, and deletes
 their files that nobody will ask for, which of a failed or cancelled one is when it can no longer be retried. Then it
-lets credits expire that are due, and deletes the counts and addresses of rate limits that are out of date. Any number
-of workers may sweep at once: all of it is guarded and repeatable.
+lets credits expire that are due, and deletes the counts and addresses of rate limits that are out of date, and files
+whose time is over. Webhooks that nothing delivers any more are given up. Any number of workers may sweep at once: all
+of it is guarded and repeatable.
 """
 
 import asyncio
@@ -30,8 +31,11 @@ from orchestrator.jobs import durable, keys, progress
 from orchestrator.notifications.sending import give_up_lost
 from orchestrator.rate_limits import known_addresses
 from orchestrator.rate_limits import storage as rate_limits
+from orchestrator.retention import service as retention
 from orchestrator.storage import Storage
 from orchestrator.voices.service import forget_unused
+from orchestrator.webhooks import sending as webhooks
+from orchestrator.webhooks.service import forget_old as forget_old_deliveries
 
 log = structlog.get_logger(__name__)
 
@@ -147,6 +151,9 @@ async def sweep(
     await forget_unused(sessions(engine), storage)
     async with sessions(engine).begin() as session:
         await inbox.empty_old(session)
+    await retention.sweep(engine, storage)
+    await webhooks.give_up_lost(engine)
+    await forget_old_deliveries(sessions(engine))
 
 
 async def sweep_rate_limits(engine: AsyncEngine) -> None:

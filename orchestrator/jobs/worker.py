@@ -18,7 +18,7 @@ from orchestrator.accounts import workflows as account_workflows  # noqa: F401
 from orchestrator.billing import workflows as billing_workflows
 from orchestrator.database import make_engine, make_sync_engine
 from orchestrator.inference import Inference
-from orchestrator.jobs import context, durable, workflows  # noqa: F401  (its workflows register on import)
+from orchestrator.jobs import context, durable, telling, workflows  # noqa: F401  (workflows register on import)
 from orchestrator.jobs.heartbeat import Heartbeat
 from orchestrator.jobs.places import Places
 from orchestrator.jobs.scratch import worker_scratch
@@ -31,6 +31,7 @@ from orchestrator.settings import Settings, get_settings
 from orchestrator.settings_check import insist
 from orchestrator.storage import Storage
 from orchestrator.uploads.sweeper import sweep_for_ever as sweep_uploads_for_ever
+from orchestrator.webhooks import workflows as webhook_workflows  # noqa: F401
 
 log = structlog.get_logger(__name__)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, func
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
@@ -44,7 +44,25 @@ class Media(Base):
     """{"format", "encoding", "cues", "language", "remarks": [{"code", "message"}]} of a subtitle file."""
     storage_key: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=text("(now() + interval '24 hours')")
+    )
+    """Until then it is kept in any case, longer while a job needs it."""
+    withdrawn_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """From then on no job can begin with it, and its file may be deleted."""
+    deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When its owner deleted it; it is not shown any more."""
+    purged_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When its file was deleted."""
+
+    @property
+    def available(self) -> bool:
+        return self.withdrawn_at is None
 
     @property
     def has_audio(self) -> bool:
         return bool(self.audio)
+
+
+Index("ix_media_due", Media.expires_at, postgresql_where=text("withdrawn_at is null"))
+Index("ix_media_unpurged", Media.withdrawn_at, postgresql_where=text("withdrawn_at is not null and purged_at is null"))

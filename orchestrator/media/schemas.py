@@ -40,7 +40,10 @@ class SubtitlesView(BaseModel):
 
 
 class MediaView(BaseModel):
-    """An uploaded file: `duration` in seconds, `size` in bytes, `filename` for display only."""
+    """An uploaded file: `duration` in seconds, `size` in bytes, `filename` for display only.
+
+    It is kept until `expires_at`, or longer while a job needs it; when it is not `available`, no job can begin on it.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -56,6 +59,8 @@ class MediaView(BaseModel):
     audio: list[AudioView]
     subtitles: SubtitlesView | None
     created_at: datetime
+    expires_at: datetime
+    available: bool
 
 
 class MediaPage(BaseModel):

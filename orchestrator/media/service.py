@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from orchestrator.media.probe import Probe, probe
 from orchestrator.media.subtitle_file import plain_text_as_subtitles
 from orchestrator.media.upload import TooLargeError, announced_size, receive
 from orchestrator.ownership import get_own, newest_first, owned_by
+from orchestrator.retention.rules import kept_for
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage, Stored
 from orchestrator.uploads import quotas
@@ -126,6 +128,7 @@ async def examine(around: Surroundings, media_id: UUID, user_id: UUID, filename:
         audio=[asdict(stream) for stream in found.audio],
         subtitles=asdict(found.subtitles) if found.subtitles else None,
         storage_key=source_key(media_id),
+        expires_at=datetime.now(UTC) + kept_for("upload", around.settings.retention_hours),
     )
 
 
@@ -148,8 +151,8 @@ async def get(session: AsyncSession, user_id: UUID, media_id: UUID) -> Media:
 
 
 async def page(session: AsyncSession, user_id: UUID, cursor: UUID | None, limit: int) -> list[Media]:
-    """The user's media, newest first, from after the cursor."""
-    query = newest_first(owned_by(user_id, Media), Media, cursor, limit)
+    """The user's media that are still there, newest first, from after the cursor."""
+    query = newest_first(owned_by(user_id, Media).where(Media.withdrawn_at.is_(None)), Media, cursor, limit)
     return list((await session.scalars(query)).all())
 
 

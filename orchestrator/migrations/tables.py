@@ -10,6 +10,7 @@ from orchestrator.notifications import models as notifications
 from orchestrator.rate_limits import models as rate_limits
 from orchestrator.uploads import models as uploads
 from orchestrator.voices import models as voices
+from orchestrator.webhooks import models as webhooks
 
 __all__ = [
     "accounts",
@@ -22,6 +23,7 @@ __all__ = [
     "rate_limits",
     "uploads",
     "voices",
+    "webhooks",
 ]
 
 metadata = Base.metadata

@@ -6,7 +6,7 @@ mark-up or something to click on.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from email import policy
@@ -21,6 +21,7 @@ import idna
 from orchestrator.notifications.errors import UndeliverableAddressError
 
 LONGEST_GREETED_NAME = 60
+LONGEST_FILE_NAME = 80
 LONGEST_ADDRESS = 254
 LONGEST_LOCAL_PART = 64
 """Octets: RFC 5321, 4.5.3.1, and its erratum 1690."""
@@ -124,6 +125,63 @@ def account_deleted(recipient: str, name: str, purge_date: date) -> Message:
         f"Your Octavia account is closed. Your files and everything else in it will be erased on {_day(purge_date)}.",
         "If you did not ask for this, please tell us before that day.",
     )
+
+
+def job_completed(recipient: str, name: str, filename: str, link: str, until: datetime | None) -> Message:
+    """Tells the owner that a job's results can be fetched at `link`, `until` (aware) they are deleted, if ever."""
+    kept = [f"They are kept until {_day(until)}, {until:%H:%M %Z}; please download them before."] if until else []
+    return _compose(
+        "job_completed",
+        recipient,
+        f"Ready: {file_name(filename)}",
+        name,
+        f"Your job on “{file_name(filename)}” is completed. Its results are here:",
+        Link("See the results", link),
+        *kept,
+        SWITCHED_OFF,
+    )
+
+
+def job_failed(recipient: str, name: str, filename: str, link: str, reason: str) -> Message:
+    """Tells the owner that a job failed, and why, in the words of its error."""
+    return _compose(
+        "job_failed",
+        recipient,
+        f"Failed: {file_name(filename)}",
+        name,
+        f"Your job on “{file_name(filename)}” could not be finished: {_one_line(reason)}",
+        "It costs nothing: the credits it held are available again.",
+        Link("See the job", link),
+        SWITCHED_OFF,
+    )
+
+
+WEBHOOK_REASONS: Mapping[str, str] = {
+    "gone": "It answered that it is gone for good (410).",
+    "failing": "For three days it has not taken anything that was sent to it.",
+}
+
+
+def webhook_disabled(recipient: str, name: str, host: str, why: str) -> Message:
+    """Tells the owner that nothing is sent to the webhook endpoint at `host` any more; `why` as its row has it."""
+    return _compose(
+        "webhook_disabled",
+        recipient,
+        "A webhook was switched off",
+        name,
+        f"Nothing is sent any more to your webhook endpoint at {host}. {WEBHOOK_REASONS[why]}",
+        "When it works again, switch it on through the API; what was missed can be delivered again from its list of "
+        "deliveries.",
+    )
+
+
+SWITCHED_OFF = "You can switch these e-mails off in your settings."
+
+
+def file_name(filename: str) -> str:
+    """A file's name for a sentence: on one line, and not longer than a line."""
+    name = _one_line(filename)
+    return name if len(name) <= LONGEST_FILE_NAME else f"{name[: LONGEST_FILE_NAME - 1]}…"
 
 
 def message_id(mail_id: UUID, sender: str) -> str:

@@ -1,4 +1,4 @@
-"""A mail from its request to its end."""
+"""What a user is told: mails from their request to their end, and the notifications that the pages show."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,7 +7,9 @@ from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
-from orchestrator.database import Base
+from orchestrator.database import Base, one_of
+
+KINDS = ("job_completed", "job_failed", "webhook_disabled")
 
 
 class Mail(Base):
@@ -39,3 +41,27 @@ Index(
     Mail.created_at,
     postgresql_where=text("sent_at is null and failed_at is null"),
 )
+
+
+class Notification(Base):
+    """Something the pages show to a user, until he deletes it or its time is over."""
+
+    __tablename__ = "notification"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", KINDS), name="kind"),
+        Index("ix_notification_user_id_id", "user_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    job_id: Mapped[UUID | None] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), index=True)
+    title: Mapped[str]
+    message: Mapped[str]
+    page: Mapped[str]
+    """Of the web frontend, where more is to be seen: a path."""
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    read_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+Index("ix_notification_unread", Notification.user_id, postgresql_where=text("read_at is null"))

@@ -22,6 +22,8 @@ from orchestrator.octavia_web.callers import lifetimes
 
 EMAIL = "demo@octavia.com"
 NAME = "Demo"
+NO_MAILS = {"email": False}
+"""Its address is nobody's here."""
 CREDITS = 5_000
 """What it is filled up to, once a day at most: a demo is no way to work for nothing."""
 ONE_AT_A_TIME = 0x0C7A_DE30
@@ -44,6 +46,7 @@ async def enter(context: AppContext, origin: Origin) -> Entry:
         user = await session.get_one(User, user.id, with_for_update=LOCK, populate_existing=True)
         if user.status != "active":
             raise DemoOffError
+        user.notifications = NO_MAILS
         await _fill_up(session, user.id)
         entry = await sessions.start(session, user, origin, lifetimes(context))
         audit.record(session, user.id, "login", origin, login=str(entry.session_id))

@@ -84,6 +84,7 @@ async def review(
 async def _own(context: AppContext, user_id: UUID, job_id: UUID, request: Request) -> Shown:
     async with context.sessions() as session:
         job = await service.get(session, user_id, job_id)
+        service.insist_on_results(job)
         return await shown(session, job, base_of(request, context))
 
 

@@ -42,7 +42,7 @@ async def history(request: Request, context: Context, user: CurrentUser, session
     query = newest_first(owned_by(user.id, Job), Job, None, MOST_LISTED)
     jobs = (await session.scalars(query)).all()
     media = await _media_of(session, jobs)
-    total = await session.scalar(sa.select(sa.func.count()).select_from(Job).where(Job.user_id == user.id))
+    total = await session.scalar(sa.select(sa.func.count()).select_from(owned_by(user.id, Job).subquery()))
     base = base_of(request, context)
     return said(jobs=[job_view(Shown(job, media[job.media_id], (), base)) for job in jobs], total=total)
 
@@ -83,7 +83,8 @@ async def push_progress(socket: WebSocket, job_id: UUID) -> None:
                 woken.clear()
                 async with context.sessions() as session:
                     job = await session.get(Job, job_id)
-                    view = job_view(await shown(session, job, base)) if job else None
+                    there = job is not None and job.deleted_at is None
+                    view = job_view(await shown(session, job, base)) if job and there else None
                 if job is None or view is None:
                     await socket.send_json({"status": "failed", "error": f"There is no job {job_id}."})
                     break

@@ -12,6 +12,7 @@ from orchestrator.accounts.authentication import CurrentUser
 from orchestrator.billing import service
 from orchestrator.billing.models import Purchase
 from orchestrator.billing.offers import Package, Plan
+from orchestrator.billing.routes import IdempotencyKey
 from orchestrator.client_address import ClientAddress
 from orchestrator.context import Context, DbSession
 from orchestrator.credits import service as credits
@@ -47,9 +48,13 @@ class TestCredits(BaseModel):
 
 @router.post("/create-session", dependencies=within("buy"))
 async def create_session(
-    choice: PackageChoice, context: Context, user: CurrentUser, address: ClientAddress
+    choice: PackageChoice,
+    context: Context,
+    user: CurrentUser,
+    address: ClientAddress,
+    idempotency_key: IdempotencyKey = None,
 ) -> JSONResponse:
-    bought = await service.buy(context, user, choice.package_id, None, address)
+    bought = await service.buy(context, user, choice.package_id, idempotency_key, address)
     purchase = bought.purchase
     return said(
         checkout_url=bought.checkout_url,

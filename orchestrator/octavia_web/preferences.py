@@ -13,10 +13,10 @@ TIME_ZONES: Mapping[str, str] = {
 
 SWITCHES: Mapping[str, tuple[str, ...]] = {
     "translationComplete": ("job_completed",),
-    "emailNotifications": ("job_failed", "credits_low"),
+    "emailNotifications": ("email",),
     "weeklySummary": ("product_news",),
 }
-"""Which of our kinds of e-mail each of the page's switches turns."""
+"""Which of our kinds and ways of notices each of the page's switches turns."""
 
 
 def shown(table: Mapping[str, str], value: str) -> str:
@@ -30,10 +30,10 @@ def meant(table: Mapping[str, str], word: str) -> str:
 
 
 def switched(switches: Mapping[str, bool]) -> dict[str, bool]:
-    """Our kinds of e-mail by the page's switches; those it does not name stay."""
+    """Our kinds and ways of notices by the page's switches; those it does not name stay."""
     return {kind: on for name, on in switches.items() for kind in SWITCHES.get(name, ())}
 
 
 def switches(kinds: Mapping[str, bool]) -> dict[str, bool]:
-    """The page's switches by our kinds of e-mail: on where any of them is."""
+    """The page's switches by our kinds and ways of notices: on where any of them is."""
     return {name: any(kinds.get(kind, False) for kind in ours) for name, ours in SWITCHES.items()}

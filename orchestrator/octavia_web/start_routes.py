@@ -1,6 +1,8 @@
 """Starting jobs: each page sends its file and its choices in one form, and gets the id of a job."""
 
 import asyncio
+import hashlib
+import json
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,6 +16,7 @@ from orchestrator.credits import ledger
 from orchestrator.credits.errors import InsufficientCreditsError
 from orchestrator.credits.prices import quote
 from orchestrator.errors import OctaviaError
+from orchestrator.idempotency import idempotency_key_of
 from orchestrator.jobs import service
 from orchestrator.jobs.events import TERMINAL
 from orchestrator.jobs.models import Job
@@ -85,7 +88,11 @@ async def _started(request: Request, context: AppContext, user: User, form: Form
 
 
 async def _start(request: Request, context: AppContext, user: User, form: Form) -> Job:
-    """Take the file and start the job. What can be refused before a byte of the file is read is."""
+    """Take the file and start the job. What can be refused before a byte of the file is read is.
+
+    With an Idempotency-Key the same file and choices give the same job; the file of the repeat is not kept.
+    """
+    key = idempotency_key_of(request)
     await _insist_on_credits(context, user, form)
     most: int = getattr(context.settings, form.limit)
     uploaded = await media_service.upload(request, context, user.id, most=most, plain_text=form.plain_text)
@@ -96,11 +103,20 @@ async def _start(request: Request, context: AppContext, user: User, form: Form) 
         known = await context.backends.capabilities()
         voices = frozenset(voice.name for voice in known.voices) if known else frozenset()
         wanted = _request({"media_id": uploaded.media.id, **orders.request_of(form, given, voices)})
-        created = await service.create(context, user.id, wanted, None)
+        same = _fingerprint(uploaded.media, wanted)
+        created = await service.create(context, user.id, wanted, key, fingerprint=same)
     except OctaviaError:
         await media_service.discard(context, uploaded.media)
         raise
+    if not created.new:
+        await media_service.discard(context, uploaded.media)
     return created.job
+
+
+def _fingerprint(media: Media, wanted: JobRequest) -> str:
+    """What makes two forms the same request: the file's content and name, and the choices."""
+    said = [media.sha256, media.filename, wanted.model_dump(mode="json", exclude={"media_id"})]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _request(values: dict[str, Any]) -> JobRequest:

@@ -38,6 +38,7 @@ def job_view(shown: Shown) -> dict[str, Any]:
     done, expected = next((count for stage in COUNTED if (count := job.counts.get(stage, [0, 0]))[1]), [0, 0])
     language = job.target_languages[0] if job.target_languages else job.source_language or job.detected_language
     file = main_artifact(job, shown.artifacts)
+    there = job.status == "completed" and job.available
     return {
         "id": job.id,
         "job_id": job.id,
@@ -47,8 +48,8 @@ def job_view(shown: Shown) -> dict[str, Any]:
         "status_message": said,
         "message": said,
         "error": job.error["message"] if job.error else None,
-        "download_url": download_url(job, shown.base) if job.status == "completed" else None,
-        "output_path": str(job.id) if job.status == "completed" else None,
+        "download_url": download_url(job, shown.base) if there else None,
+        "output_path": str(job.id) if there else None,
         "source_language": job.source_language or job.detected_language or "auto",
         "target_language": language or "auto",
         "language": language or "auto",

@@ -10,6 +10,7 @@ from orchestrator.accounts.authentication import CurrentUser
 from orchestrator.capabilities import Capabilities, Voice
 from orchestrator.context import Context
 from orchestrator.errors import OctaviaError
+from orchestrator.idempotency import idempotency_key_of
 from orchestrator.octavia_web.envelope import refused, said
 from orchestrator.octavia_web.languages import language as code_of
 from orchestrator.octavia_web.languages import name_of
@@ -47,6 +48,7 @@ async def of_language(language: str, context: Context) -> JSONResponse:
 
 @router.post("/preview", dependencies=within("preview_voice"))
 async def preview(
+    request: Request,
     context: Context,
     user: CurrentUser,
     voice_id: Annotated[str, Form(max_length=100)],
@@ -55,7 +57,8 @@ async def preview(
 ) -> JSONResponse:
     code = code_of(language)
     name = code_of(voice_id) if voice_id == language else voice_id
-    found = await service.preview(context, user.id, name or voice_id, code, text.strip() or None)
+    key = idempotency_key_of(request)
+    found = await service.preview(context, user.id, name or voice_id, code, text.strip() or None, key)
     return said(
         preview_url=f"/api/voices/previews/{found.key}.mp3?{found.query}",
         voice_id=found.voice.name,

@@ -26,6 +26,8 @@ Action = Literal[
     "buy",
     "ask_polar",
     "preview_voice",
+    "webhook_change",
+    "webhook_send",
     "look",
     "download",
     "default",
@@ -106,6 +108,11 @@ RULES: Mapping[Action, Rule] = {
     "preview_voice": Rule(
         "preview a voice", address="120/minute", account="30/minute", overall="600/minute", of_user=True
     ),
+    "webhook_change": Rule(
+        "change webhooks", address="120/hour", account="60/hour", overall="600/minute", of_user=True
+    ),
+    # Each has us call somebody's server.
+    "webhook_send": Rule("send webhooks", address="60/minute", account="30/minute", overall="600/minute", of_user=True),
     "look": Rule("use the API", address="3000/minute", account=None, overall=None),
     "default": Rule("use the API", address="3000/minute", account="1200/minute", overall=None, of_user=True),
 }

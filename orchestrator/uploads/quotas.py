@@ -54,7 +54,9 @@ async def lock_room(session: AsyncSession, settings: Settings, user_id: UUID) ->
     if count >= settings.open_uploads_per_user:
         raise TooManyUploadsError(settings.open_uploads_per_user)
     stored = await session.scalar(
-        sa.select(sa.func.coalesce(sa.func.sum(Media.size), 0)).where(Media.user_id == user_id)
+        sa.select(sa.func.coalesce(sa.func.sum(Media.size), 0)).where(
+            Media.user_id == user_id, Media.purged_at.is_(None)
+        )
     )
     return Room(int(stored or 0) + int(size), settings.user_storage_bytes)
 

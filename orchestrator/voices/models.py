@@ -1,8 +1,9 @@
 """The previews that were spoken."""
 
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, func
+from sqlalchemy import BigInteger, DateTime, ForeignKey, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator.database import Base
@@ -24,3 +25,15 @@ class VoicePreview(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     used_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     """When it was last asked for; one that nobody asks for is deleted."""
+
+
+class PreviewRequestKey(Base):
+    """An Idempotency-Key that a user sent with a preview, so that it is not taken for another one."""
+
+    __tablename__ = "preview_request_key"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    preview: Mapped[str]
+    """The preview's own key."""
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

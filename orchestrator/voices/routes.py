@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.accounts.authentication import CurrentUser
 from orchestrator.context import AppContext, Context
 from orchestrator.downloads import send
+from orchestrator.idempotency import key_header
 from orchestrator.languages import Language
 from orchestrator.problems import documented
 from orchestrator.rate_limits.dependencies import within
@@ -18,6 +19,7 @@ from orchestrator.voices.samples import sample
 router = APIRouter(prefix="/v1/voices", tags=["voices"])
 
 Key = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+IdempotencyKey = Annotated[str | None, key_header("the same key is refused for another voice or text")]
 
 
 class VoiceView(BaseModel):
@@ -68,14 +70,18 @@ async def list_voices(context: Context, user: CurrentUser, language: Language | 
 
 @router.post(
     "/{name}/preview",
-    responses=documented(401, 402, 404, 413, 422, 429, 503),
+    responses=documented(401, 402, 404, 409, 413, 422, 429, 503),
     dependencies=within("preview_voice"),
 )
 async def preview_voice(
-    name: Annotated[str, Path(max_length=100)], request: PreviewRequest, context: Context, user: CurrentUser
+    name: Annotated[str, Path(max_length=100)],
+    request: PreviewRequest,
+    context: Context,
+    user: CurrentUser,
+    idempotency_key: IdempotencyKey = None,
 ) -> PreviewView:
     """Have a voice say a text. Each voice and text is paid for once, however often one asks."""
-    found = await service.preview(context, user.id, name, request.language, request.text)
+    found = await service.preview(context, user.id, name, request.language, request.text, idempotency_key)
     return PreviewView(
         url=f"/v1/voices/previews/{found.key}.mp3?{found.query}",
         voice=found.voice.name,

@@ -21,10 +21,11 @@ from orchestrator.credits.errors import InsufficientCreditsError
 from orchestrator.credits.models import CreditEntry
 from orchestrator.credits.prices import quote
 from orchestrator.errors import OctaviaError
+from orchestrator.idempotency import KeyReusedError
 from orchestrator.inference import Speech, Utterance
 from orchestrator.signed_links import LinkRevokedError, check, link_keys, signature
 from orchestrator.storage import Storage
-from orchestrator.voices.models import VoicePreview
+from orchestrator.voices.models import PreviewRequestKey, VoicePreview
 from orchestrator.voices.samples import sample
 
 log = structlog.get_logger(__name__)
@@ -72,11 +73,15 @@ async def known(context: AppContext) -> Capabilities:
     return found
 
 
-async def preview(context: AppContext, user_id: UUID, name: str, language: str | None, text: str | None) -> Preview:
+async def preview(
+    context: AppContext, user_id: UUID, name: str, language: str | None, text: str | None, request_key: str | None
+) -> Preview:
     """A voice says a text, or its sample sentence. Nothing is spent unless there is something to hear.
 
-    Raises ModelsAwayError, NoSuchVoiceError, UnfitTextError, InsufficientCreditsError, ModelPlaneUnavailableError,
-    ModelRefusedError.
+    The same is paid for once with or without a key; `request_key` is refused for anything but the first it came with.
+
+    Raises ModelsAwayError, NoSuchVoiceError, UnfitTextError, KeyReusedError, InsufficientCreditsError,
+    ModelPlaneUnavailableError, ModelRefusedError.
     """
     voice = _voice(await known(context), name, language)
     language = language or voice.language
@@ -84,6 +89,7 @@ async def preview(context: AppContext, user_id: UUID, name: str, language: str |
     utterance = Utterance(said, language, voice.name)
     key = hashlib.sha256(json.dumps([voice.name, language, said]).encode()).hexdigest()
     price = quote("voice_preview", [language], 0.0, context.settings.prices).credits if context.settings.billing else 0
+    await _claim(context, user_id, request_key, key)
     await _insist_on_credits(context, user_id, key, price)
     kept = await _kept(context, key) or await _spoken(context, key, utterance)
     async with context.sessions.begin() as session:
@@ -131,6 +137,19 @@ def _checked(text: str) -> str:
     if len(said) > LONGEST_TEXT:
         raise UnfitTextError(f"A preview is at most {LONGEST_TEXT} characters long; this text has {len(said)}.")
     return said
+
+
+async def _claim(context: AppContext, user_id: UUID, request_key: str | None, preview: str) -> None:
+    """Note what the request's key stands for. Of two at once the second waits, and finds the first. KeyReusedError."""
+    if request_key is None:
+        return
+    values = {"user_id": user_id, "key": request_key, "preview": preview}
+    async with context.sessions.begin() as session:
+        await session.execute(insert(PreviewRequestKey).values(**values).on_conflict_do_nothing())
+    async with context.sessions() as session:
+        noted = await session.get(PreviewRequestKey, (user_id, request_key))
+    if noted is not None and noted.preview != preview:
+        raise KeyReusedError("a preview of another voice or text")
 
 
 async def _insist_on_credits(context: AppContext, user_id: UUID, key: str, price: int) -> None:
@@ -196,10 +215,14 @@ def _mp3(speech: Speech) -> bytes:
 
 
 async def forget_unused(make: async_sessionmaker[AsyncSession], storage: Storage) -> None:
-    """Delete the previews nobody has asked for in thirty days."""
+    """Delete the previews nobody has asked for in thirty days, and the keys of requests as old."""
     old = VoicePreview.used_at < datetime.now(UTC) - KEPT
     async with make() as session:
         found = (await session.scalars(sa.select(VoicePreview).where(old).limit(100))).all()
+    async with make.begin() as session:
+        await session.execute(
+            sa.delete(PreviewRequestKey).where(PreviewRequestKey.created_at < datetime.now(UTC) - KEPT)
+        )
     for preview in found:
         await storage.delete(preview.storage_key)
         async with make.begin() as session:

@@ -23,6 +23,7 @@ from orchestrator.accounts.sessions import Lifetimes
 from orchestrator.accounts.tokens import AccessTokens, key_id
 from orchestrator.credits.prices import Price
 from orchestrator.jobs.models import Artifact
+from orchestrator.notifications.models import Notification
 from orchestrator.settings import Settings
 from tests.fixtures_control_plane import PASSWORD, MakeUser
 from tests.orchestrator.accounts.conftest import bearer
@@ -92,6 +93,24 @@ TABLE = (
     Route("HEAD", "/v1/uploads/{upload_id}", owned=True),
     Route("PATCH", "/v1/uploads/{upload_id}", owned=True),
     Route("DELETE", "/v1/uploads/{upload_id}", owned=True),
+    Route("DELETE", "/v1/media/{media_id}", owned=True),
+    Route("DELETE", "/v1/jobs/{job_id}", owned=True),
+    Route("GET", "/v1/retention"),
+    Route("GET", "/v1/notifications"),
+    Route("GET", "/v1/notifications/unread"),
+    Route("POST", "/v1/notifications/read"),
+    Route("POST", "/v1/notifications/{notification_id}/read", owned=True),
+    Route("DELETE", "/v1/notifications/{notification_id}", owned=True),
+    Route("POST", "/v1/webhooks", login=True),
+    Route("GET", "/v1/webhooks"),
+    Route("GET", "/v1/webhooks/{webhook_id}", owned=True),
+    Route("PATCH", "/v1/webhooks/{webhook_id}", login=True, owned=True),
+    Route("DELETE", "/v1/webhooks/{webhook_id}", login=True, owned=True),
+    Route("POST", "/v1/webhooks/{webhook_id}/rotate-secret", login=True, owned=True),
+    Route("POST", "/v1/webhooks/{webhook_id}/ping", owned=True),
+    Route("GET", "/v1/webhooks/{webhook_id}/deliveries", owned=True),
+    Route("GET", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}", owned=True),
+    Route("POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", owned=True),
     Route("GET", "/v1/languages"),
     Route("GET", "/v1/voices"),
     Route("POST", "/v1/voices/{name}/preview"),
@@ -191,7 +210,8 @@ async def bad_tokens(
 
 def url(route: Route) -> str:
     names = ("media_id", "upload_id", "job_id", "name", "session_id", "token_id", "purchase_id")
-    return route.path.format(**dict.fromkeys(names, str(uuid4())), **PASSAGE)
+    named = (*names, "notification_id", "webhook_id", "delivery_id")
+    return route.path.format(**dict.fromkeys(named, str(uuid4())), **PASSAGE)
 
 
 PASSAGE = {"language": "es", "passage": "0"}
@@ -250,6 +270,10 @@ async def owned(
         session.add(Artifact(job_id=UUID(job), name="es.mp3", **ARTIFACT))
         purchase = purchase_of(user.id, STARTER)
         session.add(purchase)
+        note = Notification(user_id=user.id, kind="job_completed", title="", message="", page="/")
+        session.add(note)
+    webhook = (await client.post("/v1/webhooks", json={"url": "https://example.org/"})).json()["id"]
+    delivery = (await client.post(f"/v1/webhooks/{webhook}/ping")).json()["id"]
     ids = {
         "media_id": media,
         "upload_id": upload,
@@ -257,6 +281,9 @@ async def owned(
         "token_id": token,
         "session_id": login,
         "purchase_id": purchase.id,
+        "notification_id": note.id,
+        "webhook_id": webhook,
+        "delivery_id": delivery,
     }
     return {"name": "es.mp3", **PASSAGE, **{name: str(value) for name, value in ids.items()}}
 
@@ -267,8 +294,9 @@ async def owned(
 async def test_a_strangers_id_is_answered_like_one_that_does_not_exist(
     stranger: httpx.AsyncClient, owned: Mapping[str, str], route: Route
 ) -> None:
-    taken = await stranger.request(route.method, route.path.format(**owned))
-    unknown = await stranger.request(route.method, url(route))
+    body: dict[str, str] | None = {} if (route.method, route.path) == ("PATCH", "/v1/webhooks/{webhook_id}") else None
+    taken = await stranger.request(route.method, route.path.format(**owned), json=body)
+    unknown = await stranger.request(route.method, url(route), json=body)
     assert (taken.status_code, unknown.status_code) == (404, 404)
     assert said(taken) == said(unknown)
 

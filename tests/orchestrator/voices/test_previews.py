@@ -171,3 +171,13 @@ async def test_the_library(client: httpx.AsyncClient) -> None:
     assert all(each["sample_text"] for each in items)
     (spanish,) = (await client.get("/v1/voices", params={"language": "es"})).json()["items"]
     assert (spanish["name"], spanish["gender"]) == ("lola", "female")
+
+
+async def test_a_key_stands_for_one_preview_even_at_once(client: httpx.AsyncClient, rich: None) -> None:
+    async def ask(text: str) -> httpx.Response:
+        return await client.post(URL, json={"text": text}, headers={"Idempotency-Key": "once"})
+
+    answers = await asyncio.gather(*(ask(text) for text in ("Hola", "Adiós", "Hola", "Adiós")))
+    assert sorted(each.status_code for each in answers) == [200, 200, 409, 409]
+    refused = next(each for each in answers if each.status_code == 409)
+    assert refused.json()["code"] == "idempotency_key_reused"

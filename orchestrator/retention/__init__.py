@@ -1,0 +1,1 @@
+"""How long files are kept, and how they go: withdrawn first, deleted after, whatever fails in between."""
