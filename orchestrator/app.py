@@ -32,11 +32,14 @@ from orchestrator.credits.routes import router as credits
 from orchestrator.cross_origin import cors
 from orchestrator.database import make_engine, sessions
 from orchestrator.group_commit import GroupCommit
+from orchestrator.jobs.admission import Admission
+from orchestrator.jobs.event_routes import router as job_events
 from orchestrator.jobs.events import JobNews
 from orchestrator.jobs.link_routes import downloads
 from orchestrator.jobs.link_routes import router as links
 from orchestrator.jobs.preview_routes import router as previews
 from orchestrator.jobs.routes import router as jobs
+from orchestrator.jobs.waiting import WaitingLine
 from orchestrator.local.processes import end_with_parent
 from orchestrator.logs import configure_logging
 from orchestrator.media.routes import router as media
@@ -95,7 +98,7 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     )
     app.include_router(discovery)
     app.include_router(downloads)
-    for router in (media, uploads, jobs, links, previews, notifications, retention):
+    for router in (media, uploads, jobs, job_events, links, previews, notifications, retention):
         app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
     octavia_web.install(app)
     _add_health(app)
@@ -128,6 +131,8 @@ async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppC
                 tokens=AccessTokens.from_settings(settings),
                 limits=RateLimits(engine, settings),
                 news=news,
+                admission=Admission(settings.streams_per_user),
+                line=WaitingLine(engine),
                 backends=backends,
                 polar=polar,
                 signatures=Signatures(settings.polar_webhook_secrets),

@@ -17,7 +17,9 @@ from orchestrator.billing.wire import Delivery
 from orchestrator.capabilities import Capabilities
 from orchestrator.group_commit import GroupCommit
 from orchestrator.inference import Speech, Utterance
+from orchestrator.jobs.admission import Admission
 from orchestrator.jobs.events import JobNews
+from orchestrator.jobs.waiting import WaitingLine
 from orchestrator.rate_limits.service import RateLimits
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
@@ -77,6 +79,8 @@ class AppContext:
     tokens: AccessTokens
     limits: RateLimits
     news: JobNews
+    admission: Admission
+    line: WaitingLine
     backends: Backends
     polar: Polar | None
     """None where billing is off."""

@@ -172,6 +172,9 @@ class Settings(BaseSettings):
     sse_heartbeat_s: float = 15
     """Silence on an event stream after which a comment is sent, so that proxies keep the connection."""
 
+    streams_per_user: int = Field(default=40, ge=1)
+    """Event streams a user may have open at once at one API process; GET /v1/events follows all jobs by one."""
+
     web_url: str = Field(default="http://localhost:3000", pattern=r"^https?://[^\s/]+(/\S*)?$")
     """Where the web frontend lives: links in e-mails lead there, and its pages may call the API."""
 

@@ -1,6 +1,7 @@
 """Who is asking: the user of a request's bearer token, from where, and whether by a login or by an API token."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from orchestrator.accounts.models import User
 from orchestrator.accounts.secrets import API_TOKEN_PREFIX
 from orchestrator.accounts.tokens import InvalidTokenError
 from orchestrator.client_address import ClientAddress
-from orchestrator.context import Context
+from orchestrator.context import AppContext, Context
 from orchestrator.errors import OctaviaError
 
 _bearer = HTTPBearer(auto_error=False, description="The access token of a login, or an API token (oct_…).")
@@ -28,27 +29,43 @@ class LoginRequiredError(OctaviaError):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The active user who asks; `session_id` is None where an API token asks for them."""
+    """The active user who asks; `session_id` is None where an API token asks for them.
+
+    `expires_at` is when the access token does; None for an API token.
+    """
 
     user: User
     session_id: UUID | None
+    expires_at: datetime | None
 
 
-async def _principal(
-    context: Context, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Principal:
-    if credentials is None:
-        raise InvalidTokenError(given=False)
-    secret = credentials.credentials
+async def principal_of(context: AppContext, secret: str) -> Principal:
+    """Whose token this is, if it is good now. Raises InvalidTokenError."""
+    login, expires_at = None, None
     async with context.sessions.begin() as session:
         if secret.startswith(API_TOKEN_PREFIX):
-            user, login = await api_tokens.user_of(session, secret), None
+            user = await api_tokens.user_of(session, secret)
         else:
             claims = context.tokens.read(secret)
-            user, login = await sessions.user_of(session, claims.user_id, claims.session_id), claims.session_id
+            login, expires_at = claims.session_id, claims.expires_at
+            user = await sessions.user_of(session, claims.user_id, login)
     if user is None:
         raise InvalidTokenError(given=True)
-    return Principal(user, login)
+    return Principal(user, login, expires_at)
+
+
+def _secret(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str:
+    if credentials is None:
+        raise InvalidTokenError(given=False)
+    return credentials.credentials
+
+
+BearerToken = Annotated[str, Depends(_secret)]
+"""The request's token, good or not; without one the request is answered 401."""
+
+
+async def _principal(context: Context, secret: BearerToken) -> Principal:
+    return await principal_of(context, secret)
 
 
 def _user(principal: Annotated[Principal, Depends(_principal)]) -> User:
@@ -73,6 +90,8 @@ def _origin(request: Request, address: ClientAddress) -> Origin:
     agent = "".join(letter for letter in request.headers.get("User-Agent", "") if letter.isprintable())
     return Origin(address, agent[:LONGEST_AGENT] or None)
 
+
+CurrentPrincipal = Annotated[Principal, Depends(_principal)]
 
 CurrentUser = Annotated[User, Depends(_user)]
 """The active user of the token; without one the request is answered 401."""

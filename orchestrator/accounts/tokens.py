@@ -32,10 +32,11 @@ class InvalidTokenError(OctaviaError):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid access token says: whose it is, and of which login."""
+    """What a valid access token says: whose it is, of which login, and until when."""
 
     user_id: UUID
     session_id: UUID
+    expires_at: datetime
 
 
 def key_id(key: str) -> str:
@@ -83,8 +84,8 @@ class AccessTokens:
             )
             if claims["typ"] != ACCESS:
                 raise InvalidTokenError(given=True)
-            return Claims(UUID(claims["sub"]), UUID(claims["sid"]))
-        except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError) as error:
+            return Claims(UUID(claims["sub"]), UUID(claims["sid"]), datetime.fromtimestamp(claims["exp"], UTC))
+        except (jwt.InvalidTokenError, ValueError, OverflowError, AttributeError, TypeError) as error:
             raise InvalidTokenError(given=True) from error
 
     def _key(self, token: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -11,14 +12,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from orchestrator.database import patiently
-from orchestrator.jobs import progress
+from orchestrator.jobs import eta, messages, progress
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job
+from orchestrator.jobs.progress import Forecast
 
 WEIGHTS: Mapping[str, Mapping[str, int]] = {
-    "video_translation": {"extracting": 5, "transcribing": 30, "translating": 5, "synthesizing": 40, "merging": 20},
-    "audio_translation": {"extracting": 5, "transcribing": 35, "translating": 5, "synthesizing": 45, "merging": 10},
-    "subtitles": {"extracting": 10, "transcribing": 75, "translating": 10, "synthesizing": 0, "merging": 5},
+    "video_translation": {"extracting": 5, "transcribing": 22, "translating": 3, "synthesizing": 36, "merging": 34},
+    "audio_translation": {"extracting": 5, "transcribing": 24, "translating": 3, "synthesizing": 34, "merging": 34},
+    "subtitles": {"extracting": 12, "transcribing": 76, "translating": 10, "synthesizing": 0, "merging": 2},
     "subtitle_translation": {
         "extracting": 16,
         "transcribing": 0,
@@ -28,20 +30,32 @@ WEIGHTS: Mapping[str, Mapping[str, int]] = {
     },
     "subtitle_to_audio": {"extracting": 1, "transcribing": 0, "translating": 9, "synthesizing": 50, "merging": 40},
 }
-"""Share of each stage in the percentage, after the CPU time of a one-minute dub, the time it took to translate a file
-of 50,000 cues (16, 68 and 14 s), and that to read one of four minutes aloud (1, 4, 21 and 17 s)."""
+"""Share of each stage in the percentage, after the wall time of jobs of half a minute to six (benchmarks/stages.py),
+the time it took to translate a file of 50,000 cues (16, 68 and 14 s), and that to read one of four minutes aloud (1, 4,
+21 and 17 s)."""
 
 _COUNTS = sa.text(
     """
-    select j.kind, cardinality(j.target_languages) as targets,
-        (select count(*) from heard_window w where w.job_id = j.id) as windows,
-        (select count(*) from heard_window w where w.job_id = j.id and w.words is not null) as heard,
+    select j.kind, cardinality(j.target_languages) as targets, clock_timestamp() as now,
         (select count(*) from segment s where s.job_id = j.id) as segments,
-        (select count(*) from rendition r where r.job_id = j.id) as translated,
-        (select count(*) from rendition r where r.job_id = j.id and r.audio_key is not null) as spoken
-    from job j where j.id = :job_id
+        (select s.next_start from segment s where s.job_id = j.id order by s.index desc limit 1) as segmented_s,
+        (select w."end" from heard_window w where w.job_id = j.id order by w.index desc limit 1) as length_s,
+        w.windows, w.heard, r.translated, r.spoken, r.translated_here, r.spoken_here
+    from job j
+    cross join lateral (
+        select count(*) as windows, count(*) filter (where w.words is not null) as heard
+        from heard_window w where w.job_id = j.id
+    ) w
+    cross join lateral (
+        select count(*) as translated, count(r.audio_key) as spoken,
+            count(*) filter (where r.language = :language) as translated_here,
+            count(r.audio_key) filter (where r.language = :language) as spoken_here
+        from rendition r where r.job_id = j.id
+    ) r
+    where j.id = :job_id
     """
 )
+"""Rows of a job, and those of them in one language."""
 
 
 _EARLY = sa.text(
@@ -65,8 +79,12 @@ SUBTITLES_SHARE = 0.05
 """The merge's share that is done when the subtitles are about to be written and the first dub to be mixed."""
 
 
-async def advance(session: AsyncSession, job_id: UUID, stage: str, merged: float = 0.0) -> None:
+async def advance(
+    session: AsyncSession, job_id: UUID, stage: str, merged: float = 0.0, language: str | None = None
+) -> None:
     """Write the job's progress as its rows tell it, in the caller's transaction; `merged` is the merge's share, 0-1.
+
+    `language`: the target language of the step that reports, for its message.
 
     The job is locked before its rows are counted: of two steps that end together the later one sees both. A report soon
     after another is left out; the next one makes up for it, and the merge, which follows the last step, always counts.
@@ -74,7 +92,7 @@ async def advance(session: AsyncSession, job_id: UUID, stage: str, merged: float
     job = await progress.lock(session, job_id)
     if job is None or (not merged and await _is_early(session, job, stage)):
         return
-    row = (await session.execute(_COUNTS, {"job_id": job_id})).one()
+    row = (await session.execute(_COUNTS, {"job_id": job_id, "language": language})).one()
     renditions = row.segments * row.targets
     counts = {"extracting": [1, 1]}
     if row.kind not in OF_SUBTITLES:
@@ -85,7 +103,27 @@ async def advance(session: AsyncSession, job_id: UUID, stage: str, merged: float
             counts["synthesizing"] = [row.spoken, renditions]
     if merged:
         counts["merging"] = [round(100 * merged), 100]
-    await progress.record(session, job_id, stage=stage, progress=percent(row.kind, counts), counts=counts)
+    known = 1.0 if merged or not row.length_s else min(1.0, (row.segmented_s or 0.0) / row.length_s)
+    here = {"translating": row.translated_here, "synthesizing": row.spoken_here}
+    count = [here[stage], row.segments] if language and stage in here else counts.get(stage)
+    await progress.record(
+        session,
+        job_id,
+        stage=stage,
+        progress=percent(row.kind, counts, known),
+        counts=counts,
+        message=messages.step(stage, count, language),
+        forecast=_forecast(job, counts, known, row.now),
+    )
+
+
+def _forecast(job: Job, counts: Mapping[str, list[int]], known: float, now: datetime) -> Forecast:
+    """How long the job still takes, now that its counts are these; `known` as in `percent`."""
+    reports = [datetime.fromisoformat(job.pace["at"])] if "at" in job.pace else []
+    since = max([*reports, *([job.started_at] if job.started_at else [])], default=now)
+    weights = WEIGHTS[job.kind]
+    pace = eta.observe(eta.Pace.from_json(job.pace), weights, counts, known, (now - since).total_seconds())
+    return Forecast(now, {**pace.to_json(), "at": now.isoformat()}, eta.seconds_left(pace, weights))
 
 
 async def _is_early(session: AsyncSession, job: Job, stage: str) -> bool:
@@ -143,11 +181,13 @@ class MergeProgress:
         await patiently(self._engine, lambda session: advance(session, self._job_id, "merging", merged=merged))
 
 
-def percent(kind: str, counts: Mapping[str, list[int]]) -> int:
-    """0-99 from what is done of each stage; later stages count only as far as the file has been heard."""
-    heard = 1.0 if kind in OF_SUBTITLES else _share(counts.get("transcribing", [0, 1]))
+def percent(kind: str, counts: Mapping[str, list[int]], known: float = 1.0) -> int:
+    """0-99 from what is done of each stage.
+
+    `known`: the share of the file, 0-1, that has become segments; what is done of these counts for that share alone.
+    """
     shares = {
-        stage: _share(count) * (1.0 if stage in ("extracting", "transcribing", "merging") else heard)
+        stage: _share(count) * (1.0 if stage in ("extracting", "transcribing", "merging") else known)
         for stage, count in counts.items()
     }
     return min(99, round(sum(weight * shares.get(stage, 0.0) for stage, weight in WEIGHTS[kind].items())))

@@ -46,8 +46,8 @@ VOICE_CHANNELS = 1
 """A dub of voices alone is mixed in mono and written to both sides."""
 SHORTEST_S = 0.1
 """Players refuse a file without a sample."""
-MIXED = 0.3
-LEVELLED = 0.55
+MIXED = 0.15
+LEVELLED = 0.7
 """A language's shares of the merge at which its speech is mixed, and at its loudness: the picture is next."""
 
 Samples = npt.NDArray[np.float32]
@@ -157,7 +157,9 @@ async def _track(dub: Dub, scratch: Path, report: MergeProgress) -> tuple[Path, 
     """The dub's sound over the whole media as a 48 kHz stereo WAV file, and the loudness it has reached."""
     raw, finished = scratch / "raw.wav", scratch / "dub.wav"
     measured = await write_track(_mix(dub, report), raw, VOICE_CHANNELS)
-    reached = await normalise(raw, finished, measured)
+    reached = await normalise(
+        raw, finished, measured, progress=lambda share: report(MIXED + (LEVELLED - MIXED) * share)
+    )
     raw.unlink()
     return finished, reached
 
@@ -194,9 +196,13 @@ async def _finished(
     report: MergeProgress,
 ) -> Path:
     """The file the user gets, with the original's sound where no speech of ours replaces it."""
+
+    def progress(seconds: float) -> None:
+        report(LEVELLED + (1 - LEVELLED) * min(1.0, seconds / dub.seconds))
+
     if dub.job.kind != "video_translation":
         result = scratch / f"finished.{dub.format}"
-        await encode_audio(track or source, result, dub.format, seconds=dub.seconds)
+        await encode_audio(track or source, result, dub.format, seconds=dub.seconds, progress=progress)
         return result
     result = scratch / "dub.mp4"
     subtitles = []
@@ -204,10 +210,6 @@ async def _finished(
         path = scratch / "subtitles.srt"
         await asyncio.to_thread(lambda: path.write_text(srt.dumps(cues), encoding="utf-8"))
         subtitles.append(SoftSubtitles(language, path))
-
-    def progress(seconds: float) -> None:
-        report(LEVELLED + (1 - LEVELLED) * min(1.0, seconds / dub.media.duration))
-
     await merge(
         source,
         track,

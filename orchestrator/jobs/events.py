@@ -1,20 +1,25 @@
-"""Following jobs: one LISTEN connection per process wakes every stream whose job has news.
+"""News of jobs: one LISTEN connection per process, and one read of the table for all streams that wait.
 
-The truth is the table: a stream re-reads it when woken and, should a notification be lost, every few seconds anyway.
+The truth is the table. When something is announced, what is new in it is read once and handed to every stream that
+follows the job or its owner; should a notification be lost, that happens every few seconds anyway.
 """
 
 import asyncio
+import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Self
 from uuid import UUID
 
 import psycopg
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.database import is_outage, sessions
+from orchestrator.database import is_outage
+from orchestrator.jobs.horizon import FURTHEST, Horizon
 from orchestrator.jobs.models import JobEvent
 from orchestrator.jobs.progress import CHANNEL
 
@@ -23,16 +28,120 @@ log = structlog.get_logger(__name__)
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 PAGE = 500
 LONGEST_PAUSE_S = 3.0
+GATHER_S = 0.02
+"""What is announced within this time after a read is read together."""
+MOST_WAITING = 200
+"""Events a stream may leave lying; beyond that it reads the table again when its client has caught up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as it is told; `data` is JSON, made once for all streams."""
+
+    id: int
+    job_id: UUID
+    user_id: UUID
+    type: str
+    data: str
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """From a row of the table of events."""
+        told = {**row.data, "job_id": str(row.job_id), "event_id": row.id, "at": row.at.isoformat()}
+        return cls(row.id, row.job_id, row.user_id, row.type, json.dumps(told, ensure_ascii=False))
+
+
+class Subscription:
+    """What one stream was handed and has not taken yet."""
+
+    __slots__ = ("_events", "_woken", "overflowed")
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._woken = asyncio.Event()
+        self.overflowed = False
+        """Something was dropped; the table has it."""
+
+    def put(self, event: Event) -> None:
+        if len(self._events) >= MOST_WAITING:
+            self._events = []
+            self.overflowed = True
+        if not self.overflowed:
+            self._events.append(event)
+        self._woken.set()
+
+    def begin(self) -> None:
+        """Collect from now on; what came before will be read from the table."""
+        self._events, self.overflowed = [], False
+        self._woken.clear()
+
+    async def take(self) -> list[Event]:
+        """What came since the last call, once there is something; nothing where it overflowed."""
+        await self._woken.wait()
+        self._woken.clear()
+        events, self._events = self._events, []
+        return events
+
+
+_NEWEST = sa.select(JobEvent.id).where(JobEvent.id > sa.select(sa.func.max(JobEvent.id)).scalar_subquery() - FURTHEST)
+_NEWS = sa.text(
+    """
+    select e.*, pg_snapshot_xmin(now.snapshot)::text::bigint as oldest,
+        pg_snapshot_xmax(now.snapshot)::text::bigint as next
+    from (select pg_current_snapshot() as snapshot) now
+    left join lateral (
+        select * from job_event where id > :floor and id <> all(cast(:seen as bigint[])) order by id limit :page
+    ) e on true
+    """
+)
 
 
 class JobNews:
-    """Wakes those who wait for a job's next event. `run` listens until cancelled, through restarts of the database."""
+    """Hands out the events of jobs as they come. `run` goes on until cancelled, through restarts of the database."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._waiting: dict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._followers: dict[UUID, set[Subscription]] = defaultdict(set)
+        self._wanted = asyncio.Event()
+        self._announced = asyncio.Event()
+        self._begun = asyncio.Event()
+        self._horizon = Horizon(())
 
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen())
+            tasks.create_task(self._tell_for_ever())
+
+    @contextmanager
+    def watch(self, job_id: UUID) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the job may have news."""
+        woken = asyncio.Event()
+        with _kept(self._waiting, job_id, woken):
+            yield woken
+
+    @contextmanager
+    def subscribed(self, id_: UUID) -> Iterator[Subscription]:
+        """Collects the events of a job or, where the id is a user's, of all of the user's jobs. See `begun`."""
+        subscription = Subscription()
+        with _kept(self._followers, id_, subscription):
+            self._wanted.set()
+            yield subscription
+
+    async def begun(self) -> int:
+        """Wait until all events that become visible from now on are handed out, while somebody is subscribed.
+
+        Returns the number up to which every event there will ever be is visible now.
+        """
+        await self._begun.wait()
+        return self._horizon.floor
+
+    @property
+    def settled(self) -> int:
+        """The number up to which every event there will ever be was handed out."""
+        return self._horizon.floor
+
+    async def _listen(self) -> None:
         pause = 0.1
         while True:
             try:
@@ -47,18 +156,6 @@ class JobNews:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
-    @contextmanager
-    def watch(self, job_id: UUID) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the job may have news."""
-        woken = asyncio.Event()
-        self._waiting[job_id].add(woken)
-        try:
-            yield woken
-        finally:
-            self._waiting[job_id].discard(woken)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
-
     async def _connect(self) -> psycopg.AsyncConnection:
         url = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         return await psycopg.AsyncConnection.connect(
@@ -66,49 +163,61 @@ class JobNews:
         )
 
     def _wake(self, job_id: UUID) -> None:
+        self._announced.set()
         for woken in self._waiting.get(job_id, ()):
             woken.set()
 
     def _wake_all(self) -> None:
+        self._announced.set()
         for job_id in list(self._waiting):
             self._wake(job_id)
 
-
-async def events_after(session: AsyncSession, job_id: UUID, event_id: int) -> list[JobEvent]:
-    """The next events of a job in order, at most a page of them."""
-    query = (
-        sa.select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.id > event_id).order_by(JobEvent.id).limit(PAGE)
-    )
-    return list((await session.scalars(query)).all())
-
-
-async def follow(
-    engine: AsyncEngine, news: JobNews, job_id: UUID, after: int, heartbeat_s: float
-) -> AsyncIterator[JobEvent | None]:
-    """A job's events after the one with id `after`, as they come, up to the one that ends the job; None in a silence.
-
-    Goes on through a database outage, giving signs of life meanwhile.
-    """
-    make = sessions(engine)
-    with news.watch(job_id) as woken:
+    async def _tell_for_ever(self) -> None:
         while True:
-            woken.clear()
+            if not self._followers:
+                self._begun.clear()
+                self._wanted.clear()
+                await self._wanted.wait()
             try:
-                async with make() as session:
-                    events = await events_after(session, job_id, after)
+                whole = await self._tell()
             except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-                if isinstance(error, sa.exc.DBAPIError) and not is_outage(error):
+                if not is_outage(error):
                     raise
-                events = []
-            for event in events:
-                after = event.id
-                yield event
-                if event.type in TERMINAL:
-                    return
-            if len(events) == PAGE:
+                log.warning("job events cannot be read, trying again", error=type(error).__name__)
+                await asyncio.sleep(LONGEST_PAUSE_S)
                 continue
-            try:
-                async with asyncio.timeout(heartbeat_s):
-                    await woken.wait()
-            except TimeoutError:
-                yield None
+            await asyncio.sleep(GATHER_S)
+            if whole:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LONGEST_PAUSE_S):
+                        await self._announced.wait()
+
+    async def _tell(self) -> bool:
+        """Read what is new and hand it out; whether that was all of it."""
+        self._announced.clear()
+        async with self._engine.connect() as connection:
+            if not self._begun.is_set():
+                self._horizon = Horizon((await connection.scalars(_NEWEST)).all())
+            position = {"floor": self._horizon.floor, "seen": self._horizon.seen, "page": PAGE}
+            rows = (await connection.execute(_NEWS, position)).all()
+        events = [Event.of(row) for row in rows if row.id is not None]
+        whole = len(events) < PAGE
+        self._horizon.read([event.id for event in events], rows[0].oldest, rows[0].next, whole=whole)
+        self._begun.set()
+        for event in events:
+            for id_ in (event.job_id, event.user_id):
+                for subscription in self._followers.get(id_, ()):
+                    subscription.put(event)
+        return whole
+
+
+@contextmanager
+def _kept(place: dict[UUID, set[Any]], key: UUID, value: object) -> Iterator[None]:
+    """The value stands under the key while the context lasts."""
+    place[key].add(value)
+    try:
+        yield
+    finally:
+        place[key].discard(value)
+        if not place[key]:
+            del place[key]

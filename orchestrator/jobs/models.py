@@ -42,6 +42,7 @@ class Job(Base):
         CheckConstraint("attempt >= 1", name="attempt"),
         UniqueConstraint("user_id", "idempotency_key"),
         Index("ix_job_user_id_id", "user_id", "id"),
+        Index("ix_job_pending", "id", postgresql_where=text("status = 'pending'")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
@@ -60,6 +61,12 @@ class Job(Base):
     progress: Mapped[int] = mapped_column(default=0)
     counts: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
     """Done and expected per stage: {"transcribing": [3, 12], "synthesizing": [1, 9], "merging": [40, 100]}."""
+    message: Mapped[str | None]
+    """What it is doing, for people (see `messages`)."""
+    pace: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
+    """How fast it has been, as `eta.Pace` keeps it."""
+    estimated_finish_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """As of the last report; None until its own speed is known."""
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """{"code", "message"} of a failed job."""
     warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
@@ -94,6 +101,10 @@ class Job(Base):
     purged_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When its files and texts were deleted."""
 
+    version: Mapped[int] = mapped_column(BigInteger, server_default="1")
+    """One more with each change of the row or of its artifacts, by triggers: whoever has seen a version needs nothing
+    else of it. Read it from the database, not from an object that was changed."""
+
     @property
     def available(self) -> bool:
         return self.withdrawn_at is None
@@ -121,10 +132,15 @@ class JobEvent(Base):
     """What happened to a job, in order: the source of its server-sent events."""
 
     __tablename__ = "job_event"
-    __table_args__ = (Index("ix_job_event_job_id_id", "job_id", "id"),)
+    __table_args__ = (
+        Index("ix_job_event_job_id_id", "job_id", "id"),
+        Index("ix_job_event_user_id_id", "user_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID]
+    """The job's owner, by whom all events of theirs are found."""
     at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.clock_timestamp())
     type: Mapped[str]
     """"progress", "warning" or a status ("completed", "failed", "cancelled")."""

@@ -6,14 +6,17 @@ it: completion spends what it held, failure and cancellation give it back.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.credits import spending
-from orchestrator.jobs import outcomes
+from orchestrator.jobs import messages, outcomes
 from orchestrator.jobs.models import Artifact, Job, JobAttempt, JobEvent
 
 CHANNEL = "job"
@@ -23,12 +26,24 @@ OPEN = ("pending", "processing")
 RETRYABLE = ("failed", "cancelled")
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """How fast a job has been (`eta.Pace` as JSON), and how long it still takes from `at` on; None: not known yet."""
+
+    at: datetime
+    pace: Mapping[str, Any]
+    seconds_left: float | None
+
+    def finish_at(self) -> datetime | None:
+        return None if self.seconds_left is None else self.at + timedelta(seconds=self.seconds_left)
+
+
 async def start(session: AsyncSession, job_id: UUID) -> bool:
     """pending → processing. True when this call did it."""
     changed = await _change(session, job_id, ("pending",), None, status="processing", started_at=sa.func.now())
     if changed:
         event = await announce(session, job_id, "progress", {"status": "processing", "progress": 0})
-        await outcomes.tell(session, event)
+        await _tell(session, event)
     return changed is not None
 
 
@@ -40,6 +55,7 @@ async def begin_again(session: AsyncSession, job: Job, key: str | None) -> None:
     job.attempt += 1
     await spending.hold(session, job.user_id, job.id, job.credits, job.attempt)
     job.status, job.stage, job.progress, job.counts, job.error = "pending", None, 0, {}, None
+    job.message, job.pace, job.estimated_finish_at = None, {}, None
     job.queued_at, job.started_at, job.finished_at = sa.func.now(), None, None
     last = sa.select(sa.func.max(JobEvent.id)).where(JobEvent.job_id == job.id)
     job.last_event_before = await session.scalar(last) or 0
@@ -62,10 +78,13 @@ async def record(
     stage: str | None = None,
     progress: int | None = None,
     counts: Mapping[str, Sequence[int]] | None = None,
+    message: str | None = None,
+    forecast: Forecast | None = None,
 ) -> bool:
     """Report how far a processing job is. Neither the percentage nor any count ({"transcribing": [3, 12]}) goes back.
 
-    Returns whether the job was still processing; an unchanged row makes no event.
+    `message`: what it is doing, in words; made of stage and count when left out. Returns whether the job was still
+    processing; an unchanged row makes no event.
     """
     job = await lock(session, job_id)
     if job is None or job.status != "processing":
@@ -75,9 +94,25 @@ async def record(
     if after == (job.stage, job.progress, job.counts):
         return True
     job.stage, job.progress, job.counts = after
-    data = {"status": "processing", "stage": job.stage, "progress": job.progress, "counts": job.counts}
+    data: dict[str, Any] = {
+        "status": "processing",
+        "stage": job.stage,
+        "progress": job.progress,
+        "counts": job.counts,
+    }
+    data["message"] = job.message = message or messages.of_event("progress", data)
+    if forecast is not None:
+        job.pace, job.estimated_finish_at = dict(forecast.pace), forecast.finish_at()
+        data |= _told(forecast)
     await announce(session, job_id, "progress", data)
     return True
+
+
+def _told(forecast: Forecast) -> dict[str, Any]:
+    finish = forecast.finish_at()
+    if forecast.seconds_left is None or finish is None:
+        return {"eta_seconds": None, "estimated_finish_at": None}
+    return {"eta_seconds": round(forecast.seconds_left), "estimated_finish_at": finish.isoformat()}
 
 
 async def warn(session: AsyncSession, job_id: UUID, code: str, message: str) -> bool:
@@ -110,7 +145,7 @@ async def complete(
         session.add_all(Artifact(job_id=job_id, **artifact) for artifact in artifacts)
         await spending.spend(session, job_id, decided)
         event = await announce(session, job_id, "completed", {"status": "completed", "progress": 100})
-        await outcomes.tell(session, event)
+        await _tell(session, event)
     return decided is not None
 
 
@@ -122,7 +157,7 @@ async def fail(session: AsyncSession, job_id: UUID, code: str, message: str, att
     if decided:
         await spending.release(session, job_id, decided)
         event = await announce(session, job_id, "failed", {"status": "failed", "error": error})
-        await outcomes.tell(session, event)
+        await _tell(session, event)
     return decided is not None
 
 
@@ -133,20 +168,36 @@ async def cancel(session: AsyncSession, job_id: UUID) -> bool:
     if decided:
         await spending.release(session, job_id, decided)
         event = await announce(session, job_id, "cancelled", {"status": "cancelled"})
-        await outcomes.tell(session, event)
+        await _tell(session, event)
     return decided is not None
 
 
-async def announce(session: AsyncSession, job_id: UUID, type_: str, data: Mapping[str, Any]) -> JobEvent:
-    """Insert an event and return it; those who follow the job hear of it at the commit.
+async def announce(session: AsyncSession, job_id: UUID, type_: str, data: Mapping[str, Any]) -> int:
+    """Insert an event, with its sentence for people; its id. Those who follow the job hear of it at the commit.
 
-    The caller holds the job's row, so that a job's events become visible in the order of their ids.
+    The caller holds the job's row, so that a job's events become visible in the order of their ids, and has changed
+    something before, so that the transaction has a number when the event takes its own (see `horizon`).
     """
-    event = JobEvent(job_id=job_id, type=type_, data=dict(data))
-    session.add(event)
     await session.flush()
-    await session.execute(sa.select(sa.func.pg_notify(CHANNEL, str(job_id))))
-    return event
+    told = {**data, "message": messages.of_event(type_, data)}
+    values = {"job_id": job_id, "type": type_, "data": told, "channel": CHANNEL}
+    return int((await session.execute(_ANNOUNCE, values)).scalar_one())
+
+
+_ANNOUNCE = sa.text(
+    """
+    with told as (
+        insert into job_event (job_id, user_id, type, data)
+        select j.id, j.user_id, :type, :data from job j where j.id = :job_id
+        returning id, job_id
+    )
+    select id, pg_notify(:channel, job_id::text) from told
+    """
+).bindparams(sa.bindparam("data", type_=JSONB))
+
+
+async def _tell(session: AsyncSession, event_id: int) -> None:
+    await outcomes.tell(session, await session.get_one(JobEvent, event_id))
 
 
 async def _change(

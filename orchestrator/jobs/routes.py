@@ -1,23 +1,19 @@
 """/v1/jobs and /v1/languages."""
 
-import json
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
-from fastapi.sse import format_sse_event
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from orchestrator.accounts.authentication import CurrentUser
 from orchestrator.context import Context, DbSession
 from orchestrator.downloads import deliver
 from orchestrator.errors import OctaviaError
 from orchestrator.idempotency import key_header
-from orchestrator.jobs import checks, retrying, service
-from orchestrator.jobs.events import TERMINAL, events_after, follow
+from orchestrator.jobs import checks, polling, retrying, service
 from orchestrator.jobs.links import download_name
-from orchestrator.jobs.models import Job, JobEvent
+from orchestrator.jobs.models import Job
 from orchestrator.jobs.schemas import (
     ArtifactList,
     ArtifactView,
@@ -31,11 +27,10 @@ from orchestrator.jobs.schemas import (
     Status,
 )
 from orchestrator.media.models import Media
+from orchestrator.ownership import owned_by
 from orchestrator.problems import documented
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
-
-RECONNECT_MS = 2_000
 
 IdempotencyKey = Annotated[
     str | None, key_header("the same key and request give the same job, however often it is sent")
@@ -50,10 +45,7 @@ class ModelsAwayError(OctaviaError):
         super().__init__("models_unavailable", "The models do not answer right now. Try again in a few seconds.", 503)
 
 
-class EventStream(StreamingResponse):
-    """Server-sent events (WHATWG HTML, section 9.2), not to be stored or held back on the way."""
-
-    media_type = "text/event-stream"
+_NOT_MODIFIED = {"description": "What the client has (If-None-Match) is still so"}
 
 
 @router.post(
@@ -71,12 +63,12 @@ async def create_job(
     context: Context,
     user: CurrentUser,
     idempotency_key: IdempotencyKey = None,
-) -> Job:
+) -> JobView:
     """Start a job on a media. While the models cannot be asked it is accepted all the same, and waits."""
     created = await service.create(context, user.id, request, idempotency_key)
     response.status_code = 201 if created.new else 200
     response.headers["Location"] = f"/v1/jobs/{created.job.id}"
-    return created.job
+    return _view(created.job, await polling.places_of(context, [created.job]))
 
 
 @router.post("/jobs/quote", responses=documented(401, 404, 410, 422, 503))
@@ -85,26 +77,51 @@ async def quote_job(request: JobRequest, context: Context, user: CurrentUser) ->
     return await service.quoted(context, user.id, request)
 
 
-@router.get("/jobs", responses=documented(401, 422, 503))
+@router.get("/jobs", response_model=JobPage, responses={304: _NOT_MODIFIED, **documented(401, 422, 503)})
 async def list_jobs(
+    request: Request,
+    response: Response,
+    context: Context,
     user: CurrentUser,
-    session: DbSession,
     cursor: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     status: Status | None = None,
-) -> JobPage:
+) -> JobPage | Response:
     """One's jobs, newest first."""
-    found = await service.page(session, user.id, cursor=cursor, limit=limit + 1, status=status)
-    items = [JobView.model_validate(job) for job in found[:limit]]
+    query = service.page(user.id, cursor=cursor, limit=limit + 1, status=status)
+    if polling.is_asked(request):
+        seen = await polling.look(context, query)
+        if unchanged := polling.not_modified(request, polling.tag(user.id, seen)):
+            return unchanged
+    async with context.sessions() as session:
+        found = (await session.scalars(query)).all()
+    places = await polling.places_of(context, found)
+    response.headers.update(polling.headers(polling.tag(user.id, [polling.Seen.of(job, places) for job in found])))
+    items = [_view(job, places) for job in found[:limit]]
     return JobPage(items=items, next_cursor=items[-1].id if len(found) > limit else None)
 
 
-@router.get("/jobs/{job_id}", responses=documented(401, 404, 422, 503))
-async def get_job(job_id: UUID, user: CurrentUser, session: DbSession) -> JobDetail:
+@router.get(
+    "/jobs/{job_id}", response_model=JobDetail, responses={304: _NOT_MODIFIED, **documented(401, 404, 422, 503)}
+)
+async def get_job(
+    job_id: UUID, request: Request, response: Response, context: Context, user: CurrentUser
+) -> JobDetail | Response:
     """One job."""
-    job = await service.get(session, user.id, job_id)
-    files = [ArtifactView.model_validate(each) for each in await service.artifacts(session, job.id)]
-    return JobDetail(**JobView.model_validate(job).model_dump(), artifacts=files)
+    if polling.is_asked(request):
+        seen = await polling.look(context, owned_by(user.id, Job).where(Job.id == job_id))
+        if seen and (unchanged := polling.not_modified(request, polling.tag(user.id, seen))):
+            return unchanged
+    async with context.sessions() as session:
+        job = await service.get(session, user.id, job_id)
+        files = [ArtifactView.model_validate(each) for each in await service.artifacts(session, job.id)]
+    places = await polling.places_of(context, [job])
+    response.headers.update(polling.headers(polling.tag(user.id, [polling.Seen.of(job, places)])))
+    return JobDetail(**_view(job, places).model_dump(), artifacts=files)
+
+
+def _view(job: Job, places: Mapping[UUID, int]) -> JobView:
+    return JobView.model_validate(job).model_copy(update={"queue_position": places.get(job.id)})
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=JobView, responses=documented(401, 404, 409, 422, 503))
@@ -124,51 +141,14 @@ async def cancel_job(job_id: UUID, context: Context, user: CurrentUser) -> Job:
 )
 async def retry_job(
     job_id: UUID, response: Response, context: Context, user: CurrentUser, idempotency_key: RetryKey = None
-) -> Job:
+) -> JobView:
     """Try a failed or cancelled job again: what it has done is not done twice, and its price is held again.
 
     Possible for 24 hours (OCTAVIA_RETRY_HOURS); then what it has done is deleted.
     """
     retried = await retrying.retry(context, user.id, job_id, idempotency_key)
     response.status_code = 201 if retried.new else 200
-    return retried.job
-
-
-@router.get(
-    "/jobs/{job_id}/events",
-    response_class=EventStream,
-    responses={
-        200: {
-            "description": "Server-sent events `progress`, `warning`, `completed`, `failed`, `cancelled`, data in JSON"
-        },
-        204: {"description": "The job has ended and the last event was delivered already: do not reconnect"},
-        **documented(401, 404, 422, 503),
-    },
-)
-async def job_events(
-    job_id: UUID,
-    context: Context,
-    user: CurrentUser,
-    last_event_id: Annotated[int, Header(ge=0, le=2**63 - 1, description="Only events after this one.")] = 0,
-) -> Response:
-    """Everything that happened to the job at this attempt, then what happens, until it ends."""
-    async with context.sessions() as session:
-        job = await service.get(session, user.id, job_id)
-        after = max(last_event_id, job.last_event_before)
-        if last_event_id and job.status in TERMINAL and not await events_after(session, job_id, after):
-            return Response(status_code=204)
-    events = follow(context.engine, context.news, job_id, after, context.settings.sse_heartbeat_s)
-    return EventStream(_wire(events), headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-
-
-async def _wire(events: AsyncIterator[JobEvent | None]) -> AsyncIterator[bytes]:
-    yield format_sse_event(retry=RECONNECT_MS)
-    async for event in events:
-        if event is None:
-            yield b": still here\n\n"
-        else:
-            data = json.dumps({**event.data, "at": event.at.isoformat()}, ensure_ascii=False)
-            yield format_sse_event(data_str=data, event=event.type, id=str(event.id))
+    return _view(retried.job, await polling.places_of(context, [retried.job]))
 
 
 @router.get("/jobs/{job_id}/segments", responses=documented(401, 404, 410, 422, 503))

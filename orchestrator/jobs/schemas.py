@@ -1,12 +1,14 @@
 """Requests and answers about jobs."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orchestrator.jobs import messages
 from orchestrator.jobs.kinds import SOUND_FORMATS, TEXT_FORMATS, WITHOUT_TARGET
+from orchestrator.jobs.models import JobEvent
 from orchestrator.languages import Language
 from orchestrator.media.audio import AudioFormat
 
@@ -118,6 +120,14 @@ class JobView(BaseModel):
     stage: Stage | None
     progress: int
     counts: dict[str, list[int]]
+    message: str | None = None
+    """What it is doing, in words."""
+    queue_position: int | None = None
+    """Of a pending job: which one of those that wait will be begun, about; 1 is the next."""
+    estimated_finish_at: datetime | None = None
+    """Of a job being worked on, by its own speed; null until that is known, and once the time has passed."""
+    eta_seconds: int | None = None
+    """Seconds until then, as of this answer."""
     error: Notice | None
     warnings: list[Notice]
     created_at: datetime
@@ -129,6 +139,17 @@ class JobView(BaseModel):
     """1, and one more with each retry."""
     expires_at: datetime | None
     available: bool
+
+    @model_validator(mode="after")
+    def _as_of_now(self) -> Self:
+        self.message = messages.of_job(self.status, self.message, self.error.model_dump() if self.error else None)
+        left = -1.0
+        if self.status == "processing" and self.estimated_finish_at is not None:
+            left = (self.estimated_finish_at - datetime.now(UTC)).total_seconds()
+        if left < 0:
+            self.estimated_finish_at = None
+        self.eta_seconds = round(left) if left >= 0 else None
+        return self
 
 
 class LineView(BaseModel):
@@ -162,6 +183,26 @@ class JobPage(BaseModel):
 
     items: list[JobView]
     next_cursor: UUID | None
+
+
+class LogEntry(BaseModel):
+    """A step of a job in words. `type`: progress, warning, completed, failed or cancelled."""
+
+    id: int
+    at: datetime
+    type: str
+    message: str
+
+    @classmethod
+    def of(cls, event: JobEvent) -> Self:
+        return cls(id=event.id, at=event.at, type=event.type, message=messages.of_event(event.type, event.data))
+
+
+class LogPage(BaseModel):
+    """In order; `next_cursor` goes into `cursor` for the next page."""
+
+    items: list[LogEntry]
+    next_cursor: int | None
 
 
 class ArtifactList(BaseModel):

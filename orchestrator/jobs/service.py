@@ -25,7 +25,7 @@ from orchestrator.idempotency import KeyReusedError
 from orchestrator.jobs import progress
 from orchestrator.jobs.checks import Way, check_languages, check_media, languages_of, notices
 from orchestrator.jobs.kinds import OF_SUBTITLES
-from orchestrator.jobs.models import Artifact, Job, Rendition, SegmentRow
+from orchestrator.jobs.models import Artifact, Job, JobEvent, Rendition, SegmentRow
 from orchestrator.jobs.schemas import JobRequest, LineView, Notice, QuoteView, RenditionView, SegmentView
 from orchestrator.media.models import Media
 from orchestrator.ownership import get_own, newest_first, owned_by
@@ -190,14 +190,12 @@ async def get(session: AsyncSession, user_id: UUID, job_id: UUID) -> Job:
     return await get_own(session, user_id, Job, job_id, "job")
 
 
-async def page(
-    session: AsyncSession, user_id: UUID, *, cursor: UUID | None, limit: int, status: str | None
-) -> list[Job]:
+def page(user_id: UUID, *, cursor: UUID | None, limit: int, status: str | None) -> sa.Select[Job]:
     """The user's jobs, newest first, from after the cursor."""
     query = owned_by(user_id, Job)
     if status is not None:
         query = query.where(Job.status == status)
-    return list((await session.scalars(newest_first(query, Job, cursor, limit))).all())
+    return newest_first(query, Job, cursor, limit)
 
 
 async def cancel(context: AppContext, user_id: UUID, job_id: UUID) -> Job:
@@ -209,6 +207,12 @@ async def cancel(context: AppContext, user_id: UUID, job_id: UUID) -> Job:
             raise AlreadyEndedError(job)
     await stop(context, job_id, job.attempt)
     return job
+
+
+async def log_of(session: AsyncSession, job_id: UUID, after: int, limit: int) -> Sequence[JobEvent]:
+    """A job's events beyond the one with the number `after`, in order."""
+    query = sa.select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.id > after).order_by(JobEvent.id)
+    return (await session.scalars(query.limit(limit))).all()
 
 
 async def stop(context: AppContext, job_id: UUID, attempt: int) -> None:

@@ -93,7 +93,7 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
         return
     if job.kind in OF_SUBTITLES:
         cues = await translated_cues(segments, job, language)
-        await patiently(current().engine, lambda session: _store(session, job, cues))
+        await patiently(current().engine, lambda session: _store(session, job, language, cues))
         return
     count = HYPOTHESES if job.kind in DUBBED else 1
     by_source: defaultdict[str, list[SegmentRow]] = defaultdict(list)
@@ -114,14 +114,14 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
                 f"Some speech is in '{source}', which no model translates to '{language}': it is kept as text only."
             )
             await progress.warn(session, job.id, "untranslated", message)
-        await _store(session, job, translated)
+        await _store(session, job, language, translated)
 
     await patiently(current().engine, store)
 
 
-async def _store(session: AsyncSession, job: Job, renditions: Sequence[dict[str, Any]]) -> None:
+async def _store(session: AsyncSession, job: Job, language: str, renditions: Sequence[dict[str, Any]]) -> None:
     await session.execute(insert(Rendition).on_conflict_do_nothing(), renditions)
-    await advance(session, job.id, "translating")
+    await advance(session, job.id, "translating", language=language)
 
 
 async def speak_passage(job_id: str, language: str, passage: int) -> None:
@@ -152,7 +152,7 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
                 )
                 .values(**values)
             )
-        await advance(session, job.id, "synthesizing")
+        await advance(session, job.id, "synthesizing", language=language)
 
     await patiently(current().engine, store)
 

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from orchestrator.media.failures import CONVERT, MediaError
-from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, run, source, target
+from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, Progress, run, source, target
 from orchestrator.media.limits import sound
 from orchestrator.media.streams import DISCONTINUOUS, Container, Stream, extent, inspect
 
@@ -104,7 +104,14 @@ async def _stated_end(path: Path, container: Container, track: Stream, decoded: 
     return container.duration if shown < container.duration - TRUNCATED_S else None
 
 
-async def encode_audio(path: Path, dest: Path, kind: AudioFormat = "mp3", *, seconds: float | None = None) -> float:
+async def encode_audio(
+    path: Path,
+    dest: Path,
+    kind: AudioFormat = "mp3",
+    *,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+) -> float:
     """Encode the default audio track of a file (a finished dub, or the original to be kept) at 48 kHz, at most stereo.
 
     It is padded or trimmed to `seconds`, where given. Written under a temporary name and renamed. Returns its length.
@@ -120,7 +127,7 @@ async def encode_audio(path: Path, dest: Path, kind: AudioFormat = "mp3", *, sec
         channels = min(2, container.sound.channels or 2)
         options = {"ac": channels, "fflags": "+bitexact", "map_metadata": -1, **ENCODERS[kind]}
         command = target(stream, path=part, beside=beside, **options)
-        await run(command, limits=sound(seconds or _expected(container)))
+        await run(command, limits=sound(seconds or _expected(container)), progress=progress)
         seconds = await _written(part)
         part.replace(dest)
     return seconds

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,22 +48,32 @@ async def write_track(blocks: AsyncIterator[Samples], dest: Path, channels: int)
     return await _write(blocks, dest, channels, channels, acodec="pcm_f32le")
 
 
-async def normalise(track: Path, dest: Path, measured: Loudness, goal: float = TARGET_LUFS) -> Loudness:
+async def normalise(
+    track: Path,
+    dest: Path,
+    measured: Loudness,
+    goal: float = TARGET_LUFS,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Loudness:
     """Bring a track to `goal` LUFS with its true peak limited, as 48 kHz stereo s16 WAV; what it then measures.
 
-    Silence stays as it is. Where the limiter takes loudness away the gain is corrected, at most twice.
+    Silence stays as it is. Where the limiter takes loudness away the gain is corrected, at most twice; `progress` is
+    told the share done, 0-1, as if every one of the passes were needed.
     """
     gain = plan(measured, goal)
-    reached = await _write_levelled(track, dest, gain)
-    for _ in range(PASSES - 1):
+    for number in range(PASSES):
+        reached = await _write_levelled(track, dest, gain, _part(progress, number))
         if gain.limit is None or reached.is_silent or abs(goal - reached.integrated) <= TOLERANCE_LU:
             break
         gain = Gain(gain.db + goal - reached.integrated, gain.limit)
-        reached = await _write_levelled(track, dest, gain)
     return reached
 
 
-async def _write_levelled(track: Path, dest: Path, gain: Gain) -> Loudness:
+def _part(progress: Callable[[float], None], number: int) -> Callable[[float], None]:
+    return lambda share: progress((number + share) / PASSES)
+
+
+async def _write_levelled(track: Path, dest: Path, gain: Gain, progress: Callable[[float], None]) -> Loudness:
     with soundfile.SoundFile(track) as file:
         leveller = Leveller(gain, file.channels)
 
@@ -73,6 +83,7 @@ async def _write_levelled(track: Path, dest: Path, gain: Gain) -> Loudness:
                 if not len(block):
                     break
                 yield await asyncio.to_thread(leveller.process, block)
+                progress(file.tell() / file.frames)
             yield await asyncio.to_thread(leveller.flush)
 
         return await _write(levelled(), dest, file.channels, 2, acodec="pcm_s16le")

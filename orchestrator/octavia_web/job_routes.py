@@ -14,7 +14,7 @@ from orchestrator.accounts.authentication import CurrentUser
 from orchestrator.context import AppContext, Context, DbSession
 from orchestrator.jobs import service
 from orchestrator.jobs.events import TERMINAL
-from orchestrator.jobs.models import Job
+from orchestrator.jobs.models import Job, JobEvent
 from orchestrator.media.models import Media
 from orchestrator.octavia_web import chunks
 from orchestrator.octavia_web.envelope import said
@@ -25,6 +25,8 @@ from orchestrator.rate_limits.dependencies import within
 router = APIRouter(include_in_schema=False)
 
 MOST_LISTED = 200
+LOG_LINES = 20
+"""Of a job's log, which is what a page shows of it."""
 LOOK_S = 5.0
 """A socket looks at its job at least so often, should a notification be lost."""
 PUSHED = ("status", "progress", "message", "status_message", "download_url", "error", "job_id")
@@ -56,7 +58,7 @@ async def status(
     job_id: UUID, request: Request, context: Context, user: CurrentUser, session: DbSession
 ) -> JSONResponse:
     job = await service.get(session, user.id, job_id)
-    view = job_view(await shown(session, job, base_of(request, context)))
+    view = job_view(await shown(session, job, base_of(request, context), log=await _log(session, job_id)))
     view["available_chunks"] = await chunks.available(session, job, context.settings.preview_share)
     return said(**view)
 
@@ -112,10 +114,16 @@ async def _until_gone(socket: WebSocket) -> None:
         pass
 
 
-async def shown(session: AsyncSession, job: Job, base: str) -> Shown:
+async def shown(session: AsyncSession, job: Job, base: str, log: Sequence[JobEvent] = ()) -> Shown:
     media = await session.get_one(Media, job.media_id)
     artifacts = await service.artifacts(session, job.id) if job.status == "completed" else ()
-    return Shown(job, media, artifacts, base)
+    return Shown(job, media, artifacts, base, log)
+
+
+async def _log(session: AsyncSession, job_id: UUID) -> Sequence[JobEvent]:
+    """The last lines, in order."""
+    query = sa.select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.id.desc()).limit(LOG_LINES)
+    return (await session.scalars(query)).all()[::-1]
 
 
 async def _media_of(session: AsyncSession, jobs: Sequence[Job]) -> dict[UUID, Media]:

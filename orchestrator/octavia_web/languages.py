@@ -5,33 +5,16 @@ from collections.abc import Mapping
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.errors import OctaviaError
-from orchestrator.languages import Language
+from orchestrator.languages import NAMES, Language
 
 AUTO = frozenset({"", "auto", "auto-detect", "autodetect", "detect"})
 
 OFFERED: Mapping[str, str] = {
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "de": "German",
-    "it": "Italian",
-    "pt": "Portuguese",
-    "ru": "Russian",
-    "ja": "Japanese",
-    "ko": "Korean",
-    "zh": "Chinese",
-    "nl": "Dutch",
-    "pl": "Polish",
-    "tr": "Turkish",
-    "sv": "Swedish",
-    "da": "Danish",
-    "no": "Norwegian",
-    "fi": "Finnish",
-    "vi": "Vietnamese",
-    "th": "Thai",
-    "id": "Indonesian",
-    "hi": "Hindi",
-    "ar": "Arabic",
+    code: NAMES[code]
+    for code in (
+        *("en", "es", "fr", "de", "it", "pt", "ru", "ja", "ko", "zh", "nl"),
+        *("pl", "tr", "sv", "da", "no", "fi", "vi", "th", "id", "hi", "ar"),
+    )
 }
 """What the selects offer."""
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.dubbing.segments import PASSAGE_S
-from orchestrator.jobs.models import Artifact, Job
+from orchestrator.jobs import messages
+from orchestrator.jobs.models import Artifact, Job, JobEvent
 from orchestrator.media.models import Media
 from orchestrator.octavia_web.orders import PROJECT
 from orchestrator.octavia_web.vocabulary import (
@@ -15,7 +16,6 @@ from orchestrator.octavia_web.vocabulary import (
     TYPES,
     shown_progress,
     shown_status,
-    words,
 )
 
 COUNTED = ("synthesizing", "translating", "transcribing")
@@ -30,11 +30,12 @@ class Shown:
     media: Media
     artifacts: Sequence[Artifact]
     base: str
+    log: Sequence[JobEvent] = ()
 
 
 def job_view(shown: Shown) -> dict[str, Any]:
     job = shown.job
-    said = words(job.status, job.stage, job.counts)
+    said = messages.of_job(job.status, job.message, job.error)
     done, expected = next((count for stage in COUNTED if (count := job.counts.get(stage, [0, 0]))[1]), [0, 0])
     language = job.target_languages[0] if job.target_languages else job.source_language or job.detected_language
     file = main_artifact(job, shown.artifacts)
@@ -61,11 +62,17 @@ def job_view(shown: Shown) -> dict[str, Any]:
         "chunk_size": PASSAGE_S,
         "available_chunks": [],
         "segment_count": expected,
+        "logs": [_line(event) for event in shown.log],
         "project_id": job.options.get(PROJECT),
         "created_at": job.created_at,
         "completed_at": job.finished_at,
         "processing_time_seconds": _seconds(job),
     }
+
+
+def _line(event: JobEvent) -> dict[str, Any]:
+    """A line of the log; pages cut it at a hyphen between spaces."""
+    return {"timestamp": event.at, "message": messages.of_event(event.type, event.data).replace(" - ", " \N{EN DASH} ")}
 
 
 def download_url(job: Job, base: str) -> str:

@@ -46,28 +46,6 @@ SHOWN_UP_TO: Mapping[str, Mapping[str, int]] = {
 }
 """Pages guess the stage from the percentage: up to which one each stage is shown."""
 
-STAGE_WORDS: Mapping[str, str] = {
-    "extracting": "Reading the file",
-    "transcribing": "Listening to what is said",
-    "translating": "Translating",
-    "synthesizing": "Speaking the translation",
-    "merging": "Putting the result together",
-}
-
-STATUS_WORDS: Mapping[str, str] = {
-    "pending": "Waiting for a free place",
-    "processing": "Working",
-    "completed": "Completed",
-    "failed": "Failed",
-    "cancelled": "Cancelled",
-}
-
-UNITS: Mapping[str, str] = {
-    "transcribing": "stretches of speech",
-    "translating": "sentences",
-    "synthesizing": "sentences",
-}
-
 
 def shown_progress(kind: str, progress: int) -> int:
     """Our percentage bent so that the stage pages guess from it is the one at work. Grows with ours; 0 and 100 stay."""
@@ -87,13 +65,3 @@ def shown_progress(kind: str, progress: int) -> int:
 def shown_status(kind: str, status: str) -> str:
     """Subtitle pages take a waiting job for a failed one."""
     return "processing" if status == "pending" and kind in ABSOLUTE else status
-
-
-def words(status: str, stage: str | None, counts: Mapping[str, list[int]]) -> str:
-    """What a job is doing, for people."""
-    if status != "processing" or stage is None:
-        return STATUS_WORDS[status]
-    done, expected = counts.get(stage, [0, 0])
-    unit = UNITS.get(stage)
-    counted = f": {done} of {expected} {unit}" if unit and expected else ""
-    return STAGE_WORDS[stage] + counted

@@ -139,6 +139,8 @@ TABLE = (
     Route("GET", "/v1/jobs/{job_id}/previews/{language}/{passage}", owned=True),
     Route("HEAD", "/v1/jobs/{job_id}/previews/{language}/{passage}", owned=True),
     Route("GET", "/v1/jobs/{job_id}/events", owned=True),
+    Route("GET", "/v1/jobs/{job_id}/log", owned=True),
+    Route("GET", "/v1/events"),
     Route("GET", "/v1/jobs/{job_id}/segments", owned=True),
     Route("GET", "/v1/jobs/{job_id}/artifacts", owned=True),
     Route("GET", "/v1/jobs/{job_id}/artifacts/{name}", owned=True),

@@ -190,13 +190,13 @@ async def test_a_job_that_is_gone_is_no_error(make_session: async_sessionmaker[A
 
 
 @pytest.mark.parametrize(
-    ("counts", "expected"),
+    ("counts", "known", "expected"),
     [
-        ({}, 0),
-        ({"extracting": [1, 1]}, 5),
-        ({"extracting": [1, 1], "transcribing": [5, 10]}, 20),
-        ({"extracting": [1, 1], "transcribing": [5, 10], "translating": [2, 2], "synthesizing": [2, 2]}, 42),
-        ({"extracting": [1, 1], "transcribing": [1, 1], "translating": [1, 1], "synthesizing": [1, 1]}, 80),
+        ({}, 0.0, 0),
+        ({"extracting": [1, 1]}, 0.0, 5),
+        ({"extracting": [1, 1], "transcribing": [5, 10]}, 0.0, 16),
+        ({"extracting": [1, 1], "transcribing": [5, 10], "translating": [2, 2], "synthesizing": [2, 2]}, 0.4, 32),
+        ({"extracting": [1, 1], "transcribing": [1, 1], "translating": [1, 1], "synthesizing": [1, 1]}, 1.0, 66),
         (
             {
                 "extracting": [1, 1],
@@ -205,12 +205,13 @@ async def test_a_job_that_is_gone_is_no_error(make_session: async_sessionmaker[A
                 "synthesizing": [1, 1],
                 "merging": [100, 100],
             },
+            1.0,
             99,
         ),
-        ({"extracting": [1, 1], "transcribing": [0, 0]}, 5),
+        ({"extracting": [1, 1], "transcribing": [0, 0]}, 0.0, 5),
     ],
 )
 def test_the_percentage_follows_the_stages_and_keeps_the_last_for_completion(
-    counts: dict[str, list[int]], expected: int
+    counts: dict[str, list[int]], known: float, expected: int
 ) -> None:
-    assert percent("video_translation", counts) == expected
+    assert percent("video_translation", counts, known) == expected

@@ -14,7 +14,7 @@ from orchestrator.accounts.models import User
 from orchestrator.credits import ledger, spending
 from orchestrator.credits.models import CreditEntry
 from orchestrator.jobs import durable, keys, progress
-from orchestrator.jobs.events import events_after
+from orchestrator.jobs.following import events_after
 from orchestrator.jobs.models import Job, JobAttempt
 from orchestrator.jobs.sweeper import sweep
 from orchestrator.media.models import Media
@@ -230,7 +230,7 @@ async def test_who_follows_it_hears_of_the_new_attempt_alone(
 ) -> None:
     job = await ended()
     async with make_session() as session:
-        before = await events_after(session, job.id, 0)
+        before = (await session.execute(events_after(job.id, 0))).all()
     assert before[-1].type == "failed"
     await retry(client, job)
     async with make_session.begin() as session:

@@ -79,8 +79,11 @@ async def test_one_shape_under_every_address(
         await progress.record(session, job.id, stage="transcribing", progress=20, counts={"transcribing": [3, 12]})
     fields = mirrored(await page.get(route.format(id=job.id)))
     assert (fields["job_id"], fields["id"], fields["type"]) == (str(job.id), str(job.id), "video")
-    assert (fields["status"], fields["progress"]) == ("processing", 30)
-    assert fields["status_message"] == fields["message"] == "Listening to what is said: 3 of 12 stretches of speech"
+    assert (fields["status"], fields["progress"]) == ("processing", 34)
+    assert fields["status_message"] == fields["message"] == "Transcribing: 3 of 12 windows"
+    lines = ["Waiting for a free place", "Started", "Transcribing: 3 of 12 windows"]
+    assert [line["message"] for line in fields["logs"]] == lines
+    assert [line["timestamp"] for line in fields["logs"]] == sorted(line["timestamp"] for line in fields["logs"])
     assert (fields["total_chunks"], fields["processed_chunks"], fields["chunks_processed"]) == (12, 3, 3)
     assert (fields["target_language"], fields["source_language"]) == ("es", "auto")
     assert fields["download_url"] is None
@@ -188,7 +191,7 @@ async def test_a_socket_tells_the_job_until_it_ends_and_nothing_of_the_media(
         assert "original_filename" not in first
         async with make_session.begin() as session:
             await progress.record(session, job.id, stage="transcribing", progress=20, counts={"transcribing": [3, 12]})
-        assert (await told(socket))["progress"] == 30
+        assert (await told(socket))["progress"] == 34
         await finish(job, **DUB)
         last = await told(socket)
         assert (last["status"], last["progress"]) == ("completed", 100)

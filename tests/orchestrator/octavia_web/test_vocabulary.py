@@ -12,7 +12,6 @@ from orchestrator.octavia_web.vocabulary import (
     TYPES,
     shown_progress,
     shown_status,
-    words,
 )
 
 
@@ -50,13 +49,6 @@ def test_subtitle_pages_never_see_a_waiting_job() -> None:
     assert shown_status("subtitles", "pending") == "processing"
     assert shown_status("video_translation", "pending") == "pending"
     assert shown_status("subtitles", "failed") == "failed"
-
-
-def test_words_say_what_is_counted_and_cut_nothing() -> None:
-    said = words("processing", "transcribing", {"transcribing": [3, 12]})
-    assert said == "Listening to what is said: 3 of 12 stretches of speech"
-    assert " - " not in said
-    assert words("pending", None, {}) == "Waiting for a free place"
 
 
 @pytest.mark.parametrize(
