@@ -12,7 +12,7 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench pages serving accounts billing triton weights setup system browser node clean
+.PHONY: help demo test lint up soak bench pages serving accounts billing streams triton weights setup system browser node clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -53,6 +53,10 @@ serving: weights ## The model plane against its own classes and against peers; o
 
 accounts: setup ## Does time tell whether an address is known; do a hundred logins leave the API to others
 	$(BIN)/python -m benchmarks.logins
+
+streams: setup ## What a thousand followed jobs cost one API process, and how soon their followers hear
+	$(BIN)/python -m benchmarks.streams
+	$(BIN)/python -m benchmarks.streams --by user
 
 billing: setup ## How many of Polar's deliveries an API process takes in, and how quickly each is acknowledged
 	$(BIN)/python -m benchmarks.webhooks

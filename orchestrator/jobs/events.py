@@ -87,7 +87,7 @@ _NEWEST = sa.select(JobEvent.id).where(JobEvent.id > sa.select(sa.func.max(JobEv
 _NEWS = sa.text(
     """
     select e.*, pg_snapshot_xmin(now.snapshot)::text::bigint as oldest,
-        pg_snapshot_xmax(now.snapshot)::text::bigint as next
+        pg_current_xact_id()::text::bigint as next
     from (select pg_current_snapshot() as snapshot) now
     left join lateral (
         select * from job_event where id > :floor and id <> all(cast(:seen as bigint[])) order by id limit :page

@@ -1,10 +1,11 @@
 """Up to where a reader of a growing table has seen everything, although rows appear out of order. Pure.
 
 Numbers are taken before the commit: number 6 may be visible while 5 is still being written. A number is settled when
-its row was seen or can never appear. Each read comes with two numbers of its snapshot of the database: `oldest`, the
-oldest transaction still at work, and `next`, the first that has not begun (PostgreSQL's pg_snapshot_xmin, _xmax).
-Transactions have begun before they take a row's number, so whatever took a number below the highest of a read began
-before that read's `next`: once `oldest` has reached that, all of them are over.
+its row was seen or can never appear. Each read comes with two numbers: `oldest`, the oldest transaction at work in its
+snapshot (pg_snapshot_xmin), and `next`, a transaction that began after the snapshot was taken: the reader's own
+(pg_current_xact_id). The snapshot's own upper end, pg_snapshot_xmax, would not do: it lies beyond those that are over,
+and one with a higher number may be at work. Transactions have begun before they take a row's number, so whatever took a
+number below the highest of a read began before that read's `next`: once `oldest` has reached that, all are over.
 """
 
 from collections.abc import Iterable, Sequence

@@ -89,8 +89,9 @@ async def test_one_who_comes_back_gets_what_was_missed_of_every_job(
         assert percents == sorted(percents)
 
 
+@pytest.mark.parametrize("first_to_begin", ["slow", "quick"])
 async def test_an_event_that_is_committed_after_later_ones_is_not_lost_to_who_comes_back_between(
-    engine: AsyncEngine, user: User, make_job: MakeJob, make_session: Sessions
+    engine: AsyncEngine, user: User, make_job: MakeJob, make_session: Sessions, first_to_begin: str
 ) -> None:
     """The slow transaction has the lower number: whoever went on from the higher one would never see it."""
     slow_job, quick_job = await make_job(), await make_job()
@@ -99,9 +100,12 @@ async def test_an_event_that_is_committed_after_later_ones_is_not_lost_to_who_co
     try:
         with UserReader(engine, news, user.id, None) as reader:
             assert len(await reader.next(PATIENCE_S)) == 2
-            async with make_session() as slow:
+            async with make_session() as slow, make_session() as hasty:
+                if first_to_begin == "quick":
+                    await hasty.execute(sa.select(sa.func.pg_current_xact_id()))
                 await progress.record(slow, slow_job.id, progress=10)
-                await report(make_session, quick_job.id, 20)
+                await progress.record(hasty, quick_job.id, progress=20)
+                await hasty.commit()
                 (quick,) = await reader.next(PATIENCE_S)
                 assert quick.event.job_id == quick_job.id
                 assert quick.position < quick.event.id, "the number before it is not settled"
