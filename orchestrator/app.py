@@ -43,6 +43,7 @@ from orchestrator.jobs.waiting import WaitingLine
 from orchestrator.local.processes import end_with_parent
 from orchestrator.logs import configure_logging
 from orchestrator.media.routes import router as media
+from orchestrator.memory import share_arenas
 from orchestrator.notifications.routes import router as notifications
 from orchestrator.problems import ErrorHandlers, Problem, documented
 from orchestrator.rate_limits.dependencies import limited
@@ -170,6 +171,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
 
 def main() -> None:
     end_with_parent()
+    share_arenas()
     settings = get_settings()
     configure_logging(settings)
     insist(settings)

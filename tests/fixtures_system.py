@@ -1,6 +1,7 @@
 """A running Octavia (database, API, worker) on the suite's model plane, as `octavia up` starts it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -79,9 +80,14 @@ class System:
         return self._child("orchestrator.app")
 
     def _child(self, module: str) -> psutil.Process:
-        for child in psutil.Process(self.process.pid).children():
-            if module in child.cmdline():
-                return child
+        """It may be about to be started again."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for child in psutil.Process(self.process.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if module in child.cmdline():
+                        return child
+            time.sleep(0.1)
         raise AssertionError(f"no {module} runs: {self.log()}")
 
 

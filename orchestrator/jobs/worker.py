@@ -25,6 +25,7 @@ from orchestrator.jobs.scratch import worker_scratch
 from orchestrator.jobs.sweeper import sweep_for_ever
 from orchestrator.local.processes import EXECUTOR_ID, end_with_parent
 from orchestrator.logs import configure_logging
+from orchestrator.memory import share_arenas
 from orchestrator.notifications import workflows as mail_workflows  # noqa: F401
 from orchestrator.notifications.mailer import mailer_from
 from orchestrator.settings import Settings, get_settings
@@ -111,6 +112,7 @@ def _url(engine: sa.Engine) -> str:
 
 def main() -> None:
     end_with_parent()
+    share_arenas()
     settings = get_settings()
     configure_logging(settings)
     insist(settings)
