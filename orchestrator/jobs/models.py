@@ -79,6 +79,8 @@ class Job(Base):
     """Id of the last event before this attempt: whoever follows the job is told what came after it."""
     rendered: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
     """By language, the files of a dub that is finished: a later attempt takes them as they are."""
+    quality: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
+    """By language, the summary of its dub's quality report."""
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

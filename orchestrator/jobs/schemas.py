@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.jobs import messages
-from orchestrator.jobs.kinds import SOUND_FORMATS, TEXT_FORMATS, WITHOUT_TARGET
+from orchestrator.jobs.kinds import SOUND_FORMATS, SPOKEN, TEXT_FORMATS, WITHOUT_TARGET
 from orchestrator.jobs.models import JobEvent
 from orchestrator.languages import Language
 from orchestrator.media.audio import AudioFormat
@@ -25,8 +25,10 @@ class JobOptions(BaseModel):
 
     `voice`: one of GET /v1/languages; chosen for you when left out. `format`: of the sound file that audio_translation
     and subtitle_to_audio give, mp3 when left out. `formats`: of the subtitles, srt and vtt when left out; a translated
-    subtitle file is written in its own format and, without its tags, in these. `project_id`: a mark of yours, of which
-    nothing depends.
+    subtitle file is written in its own format and, without its tags, in these. `read_back`: whether Whisper listens to
+    the finished dub and the quality report says how it differs from what was said: to all of it (true), to none of it
+    (false), or when left out as the service is set, usually to a sample of at most 40 s. `project_id`: a mark of yours,
+    of which nothing depends.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -34,6 +36,7 @@ class JobOptions(BaseModel):
     voice: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
     format: AudioFormat | None = None
     formats: list[SubtitleFormat] | None = Field(default=None, min_length=1, max_length=3)
+    read_back: bool | None = None
     project_id: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
 
 
@@ -72,6 +75,8 @@ class JobRequest(BaseModel):
     def _options_of_the_kind(self) -> Self:
         if self.options.format and self.kind not in SOUND_FORMATS:
             raise ValueError(f"options.format is for {' and '.join(SOUND_FORMATS)}; {self.kind} gives no sound file")
+        if self.options.read_back is not None and self.kind not in SPOKEN:
+            raise ValueError(f"options.read_back is for {', '.join(SPOKEN)}; {self.kind} gives no speech")
         if self.options.formats and self.kind not in TEXT_FORMATS:
             raise ValueError(f"options.formats is for subtitles, which {self.kind} does not give")
         if self.options.formats and len(set(self.options.formats)) < len(self.options.formats):
@@ -172,9 +177,40 @@ class QuoteView(BaseModel):
     notices: list[Notice]
 
 
-class JobDetail(JobView):
-    """A job with its artifacts, which are there once it is completed."""
+class QualityView(BaseModel):
+    """The figures of a dub's quality report that matter most, and what they mean for whoever watches it.
 
+    Null is what was not measured: `not_measured` says why. docs/quality.md explains each figure.
+    """
+
+    segments: int
+    inside_slot_percent: float | None = None
+    """Share of sentences spoken within their time."""
+    p95_onset_error_s: float | None = None
+    """95 % of the sentences begin at most so late."""
+    max_speed: float | None = None
+    """Of the voice's natural speed."""
+    duration_compliance: float | None = None
+    """Mean ratio of the lengths of a sentence in dub and original, 0-1."""
+    transcript_confidence: float | None = None
+    """Mean probability of a word heard, 0-1."""
+    read_back_error_percent: float | None = None
+    """Share of the dub that was understood differently when listened to again."""
+    integrated_lufs: float | None = None
+    true_peak_dbtp: float | None = None
+    speech_quality: float | None = None
+    """As listeners would rate it, 1-5."""
+    speaker_similarity: float | None = None
+    """Of the cloned voice that is least like its speaker's, 0-1."""
+    subtitle_violations: int = 0
+    not_measured: dict[str, str] = Field(default_factory=dict)
+    warnings: list[Notice] = Field(default_factory=list)
+
+
+class JobDetail(JobView):
+    """A job with its artifacts, which are there once it is completed, and by language how good its dubs are."""
+
+    quality: dict[str, QualityView] = Field(default_factory=dict)
     artifacts: list[ArtifactView] = Field(default_factory=list)
 
 

@@ -1,4 +1,4 @@
-"""Mel spectrograms as librosa computes them, in numpy alone: librosa's compiler would take 300 MB of a small replica."""
+"""Mel spectrograms as librosa computes them, in numpy alone: librosa would add 300 MB to a small replica."""
 
 from functools import cache
 
