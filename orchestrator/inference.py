@@ -187,7 +187,7 @@ class Inference:
         """
         async with self._asking:
             if self._known is None or time.monotonic() - self._known_at > CAPABILITIES_AGE_S:
-                await self._ask(wait_s if self._known is None else 0.0)
+                await self._ask(min(wait_s, self._wait_s) if self._known is None else 0.0)
         if self._known is None:
             raise ModelPlaneUnavailableError("whisper", wait_s)
         return self._known

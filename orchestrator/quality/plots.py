@@ -12,8 +12,8 @@ INNER = WIDTH - LEFT - RIGHT
 ROW = 46
 LANE = 13
 ROWS = 14
-ROW_SECONDS = (15, 30, 60, 120, 300, 600, 1800, 3600)
-"""A row of the time line is as long as the first of these that needs no more than `ROWS` rows."""
+ROW_SECONDS = {15: 5, 30: 6, 60: 6, 120: 6, 300: 5, 600: 5, 1800: 6, 3600: 6}
+"""A row of the time line is as long as the first of these that needs at most `ROWS` rows, and has so many marks."""
 FAST = 1.2
 """Faster speech is noticed."""
 FLOOR_LUFS, CEILING_LUFS = -50.0, 0.0
@@ -33,7 +33,7 @@ class Bar:
 
 def timeline(segments: Sequence[Mapping[str, Any]], duration: float) -> str:
     """The original's speech with its slots, and below it the dub's, in rows of equal time."""
-    per_row = next((each for each in ROW_SECONDS if duration <= each * ROWS), ROW_SECONDS[-1])
+    per_row = next((each for each in ROW_SECONDS if duration <= each * ROWS), max(ROW_SECONDS))
     rows = max(1, math.ceil(duration / per_row - 1e-9))
     bars = [bar for segment in segments for bar in _bars(segment, duration)]
     drawn = [_row(row, per_row) for row in range(rows)]
@@ -78,9 +78,9 @@ def _row(row: int, per_row: float) -> str:
     )
 
 
-def _ticks(rows: int, per_row: float) -> str:
+def _ticks(rows: int, per_row: int) -> str:
     y = rows * ROW + 6
-    parts = 6 if per_row % 6 == 0 else 5
+    parts = ROW_SECONDS[per_row]
     steps = [per_row * at / parts for at in range(parts + 1)]
     return "".join(
         f'<text class="axis" x="{LEFT + at / per_row * INNER:.1f}" y="{y}" '
