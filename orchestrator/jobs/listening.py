@@ -28,7 +28,7 @@ LEAST_S, MOST_S = 1.6, 30.0
 """So much speech of a person is compared."""
 MODEL_WAIT_S = 60.0
 """How long a model that is away is waited for: a report without its figure is better than a job that waits."""
-CLONE = "clone"
+CLONE = "clone_voices"
 """The job's option that asks for voices made after the speakers' own."""
 BYTES = 2
 

@@ -161,7 +161,7 @@ async def test_cloned_voices_are_compared_with_their_speakers(
 
     answering(speaker_embedding=embedding)
     await storage_of_steps.put_bytes(keys.speech(str(finished.id)), bytes(6 * 32_000))
-    await change(make_session, finished, options={"clone": True, "read_back": False})
+    await change(make_session, finished, options={"clone_voices": True, "read_back": False})
     report, _ = await report_of(storage_of_steps, finished)
     assert report["speaker_similarity"] == {"lowest": 0.062, "speakers": [{"speaker": None, "similarity": 0.062}]}
     assert "unlike_voice" in {warning["code"] for warning in report["warnings"]}
