@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.dubbing.pace import FAST
+
 WIDTH = 920
 LEFT = 56
 RIGHT = 12
@@ -14,8 +16,6 @@ LANE = 13
 ROWS = 14
 ROW_SECONDS = {15: 5, 30: 6, 60: 6, 120: 6, 300: 5, 600: 5, 1800: 6, 3600: 6}
 """A row of the time line is as long as the first of these that needs at most `ROWS` rows, and has so many marks."""
-FAST = 1.2
-"""Faster speech is noticed."""
 FLOOR_LUFS, CEILING_LUFS = -50.0, 0.0
 HEIGHT = 190
 BOTTOM = 30
