@@ -183,8 +183,9 @@ class Inference:
     async def _ask(self, wait_s: float) -> None:
         """Ask the models what they can do; what is known already stands while they are too busy to say."""
         names = ("whisper", "opus_mt", "coqui_tts")
+        asked = [*(self._catalogue(name, wait_s) for name in names), self._catalogue_if_served("separate", wait_s)]
         try:
-            self._known = read_capabilities(*await asyncio.gather(*(self._catalogue(name, wait_s) for name in names)))
+            self._known = read_capabilities(*await asyncio.gather(*asked))
         except ModelPlaneUnavailableError:
             if self._known is None:
                 raise
@@ -266,6 +267,13 @@ class Inference:
         )
         parameters = answer["config"].get("parameters", {})
         return list(json.loads(parameters.get("catalogue", {}).get("string_value", "[]")))
+
+    async def _catalogue_if_served(self, model: str, wait_s: float) -> list[dict[str, Any]]:
+        """Nothing where the plane has no such model, or no weights for it."""
+        try:
+            return await self._catalogue(model, wait_s)
+        except ModelRefusedError:
+            return []
 
     async def _infer(self, model: str, inputs: list[Any], outputs: list[str]) -> dict[str, npt.NDArray[Any]]:
         requested = [triton.InferRequestedOutput(name) for name in outputs]
