@@ -241,6 +241,14 @@ class Inference:
         count = int(found["NUM_SAMPLES"].item())
         return Speech(found["AUDIO"].reshape(-1)[:count], int(found["SAMPLE_RATE"].item()))
 
+    async def separate(self, audio: Samples, rate: int) -> Samples:
+        """Stereo sound [n, 2] of at most 30 s without its voices, as long. Raises ModelRefusedError where no model
+        does that.
+        """
+        inputs = [_tensor("AUDIO", np.ascontiguousarray(audio.T)), _tensor("SAMPLE_RATE", np.array([rate], np.int32))]
+        background: Samples = (await self._infer("separate", inputs, ["BACKGROUND"]))["BACKGROUND"].T
+        return background
+
     async def _translate(
         self, sentences: Sequence[str], source: str, target: str, hypotheses: int
     ) -> list[list[Hypothesis]]:

@@ -30,7 +30,7 @@ from orchestrator.jobs import beds, keys, rows
 from orchestrator.jobs.advance import MergeProgress
 from orchestrator.jobs.context import current
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
-from orchestrator.jobs.mixing import VOICE_CHANNELS, Track, mixed
+from orchestrator.jobs.mixing import VOICE_CHANNELS, Share, Track, mixed
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.scratch import scratch_folder
 from orchestrator.jobs.writing import ArtifactValues, described, publish, target_cues
@@ -45,9 +45,12 @@ from orchestrator.subtitles.rules import rules_for
 
 SHORTEST_S = 0.1
 """Players refuse a file without a sample."""
-SPOKEN_SHARE = 0.15
 LEVELLED = 0.7
-"""A language's shares of the merge at which its speech is put together, and mixed: the picture is next."""
+"""A language's share of the merge at which its track is finished: the picture is next."""
+SPOKEN_SHARE = 0.2
+"""Of that, the share in which the speech is put together, before it is mixed."""
+BED_SHARE = 0.4
+"""A language's share of the merge in which the voices are taken out of the original, where they are."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -171,15 +174,15 @@ async def _dub(session: AsyncSession, job_id: str, language: str) -> Dub:
 
 async def _track(dub: Dub, source: Path, scratch: Path, report: MergeProgress) -> Track:
     """The dub's sound over the whole media."""
-    bed = await beds.bed(str(dub.job.id), dub.mix, source, scratch, dub.seconds)
+    begun = BED_SHARE if dub.mix == "keep_background" else 0.0
+    spoken = begun + (LEVELLED - begun) * SPOKEN_SHARE
+    separating = report.part(0.0, begun)
+    async with beds.bed(str(dub.job.id), dub.mix, source, scratch, dub.seconds, separating) as bed:
+        stem = _stem(dub, report.part(begun, spoken))
+        return await mixed(stem, bed, scratch, dub.goal, progress=report.part(spoken, LEVELLED))
 
-    def progress(share: float) -> None:
-        report(SPOKEN_SHARE + (LEVELLED - SPOKEN_SHARE) * share)
 
-    return await mixed(_stem(dub, report), bed, scratch, dub.goal, progress=progress)
-
-
-async def _stem(dub: Dub, report: MergeProgress) -> AsyncIterator[Samples]:
+async def _stem(dub: Dub, progress: Share) -> AsyncIterator[Samples]:
     """The dub's voice before any gain, in blocks [n, 1] at 48 kHz.
 
     Rendering runs in a thread, which fetches each clip from storage when its turn comes.
@@ -201,7 +204,7 @@ async def _stem(dub: Dub, report: MergeProgress) -> AsyncIterator[Samples]:
     while (block := await asyncio.to_thread(next, rendered, None)) is not None:
         yield block
         done += len(block)
-        report(SPOKEN_SHARE * done / total)
+        progress(done / total)
 
 
 async def _finished(

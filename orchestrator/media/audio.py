@@ -71,7 +71,7 @@ def sound_of(
 ) -> tuple[Any, Any | None]:
     """The track at `rate` Hz from the file's start on, and the stream to be read beside it for that to be so.
 
-    `layout`: the resampler's options that say which channels come of it.
+    `layout`: the resampler's options for fewer channels than there are.
     """
     media = source(path)
     stream = media[str(track.index)].filter("aresample", rate, **{"async": 1, "first_pts": 0, **layout})

@@ -52,6 +52,11 @@ def parse(report: str) -> Loudness:
     return Loudness(values["I"], values["Peak"], values["LRA"])
 
 
+async def measure_blocks(blocks: AsyncIterator[Samples], channels: int) -> Loudness:
+    """How loud blocks [n, channels] of float32 at 48 kHz are; they are kept nowhere."""
+    return await _write(blocks, Path(os.devnull), channels, channels, "pcm_f32le", "null")
+
+
 async def write_track(blocks: AsyncIterator[Samples], dest: Path, channels: int) -> Loudness:
     """Write blocks [n, channels] of float32 at 48 kHz as a float WAV file and measure it on the way."""
     return await _write(blocks, dest, channels, channels, acodec="pcm_f32le")
@@ -92,7 +97,7 @@ async def _write_levelled(track: Path, dest: Path, gain: Gain, progress: Callabl
     with soundfile.SoundFile(track) as file:
         leveller = Leveller(gain, file.channels)
 
-        async def levelled() -> AsyncIterator[Samples]:
+        async def blocks() -> AsyncIterator[Samples]:
             while True:
                 block = await asyncio.to_thread(file.read, BLOCK, "float32", always_2d=True)
                 if not len(block):
@@ -101,10 +106,12 @@ async def _write_levelled(track: Path, dest: Path, gain: Gain, progress: Callabl
                 progress(file.tell() / file.frames)
             yield await asyncio.to_thread(leveller.flush)
 
-        return await _write(levelled(), dest, file.channels, 2, acodec="pcm_s16le")
+        return await _write(blocks(), dest, file.channels, 2, acodec="pcm_s16le")
 
 
-async def _write(blocks: AsyncIterator[Samples], dest: Path, channels: int, written: int, acodec: str) -> Loudness:
+async def _write(
+    blocks: AsyncIterator[Samples], dest: Path, channels: int, written: int, acodec: str, kind: str = "wav"
+) -> Loudness:
     """Write blocks with `written` channels and measure them; the file is RF64 where it grows over 4 GB."""
 
     async def raw() -> AsyncIterator[bytes]:
@@ -115,5 +122,5 @@ async def _write(blocks: AsyncIterator[Samples], dest: Path, channels: int, writ
     if written != channels:
         # ffmpeg's own way from mono to stereo takes 3 dB off.
         stream = stream.filter("channelmap", map="0|0", channel_layout="stereo")
-    command = target(stream, path=dest, format="wav", acodec=acodec, rf64="auto")
+    command = target(stream, path=dest, format=kind, acodec=acodec, **({"rf64": "auto"} if kind == "wav" else {}))
     return parse((await run(command, limits=sound(LONGEST_MEDIA_S), stdin=raw(), verbosity="info")).errors)

@@ -9,7 +9,7 @@ from orchestrator.media.limits import sound
 from orchestrator.media.loudness import METER, RATE, parse
 from orchestrator.media.streams import inspect
 
-DOWNMIX = {"ocl": "stereo", "clev": 0.7071, "slev": 0.7071, "lfe_mix_level": 0}
+DOWNMIX = {"clev": 0.7071, "slev": 0.7071, "lfe_mix_level": 0}
 """Of more channels than two: centre and surrounds 3 dB down to either side, no low-frequency effects (ITU-R BS.775)."""
 
 
@@ -23,6 +23,7 @@ async def extract_original(path: Path, dest: Path, seconds: float) -> Loudness:
     if container.sound is None:
         raise NoAudioError
     stream, beside = sound_of(path, container, container.sound, RATE, DOWNMIX)
-    metered = stream.filter("atrim", end=f"{seconds:.6f}").filter("ebur128", **METER)
+    stereo = stream.filter("aformat", channel_layouts="stereo")
+    metered = stereo.filter("atrim", end=f"{seconds:.6f}").filter("ebur128", **METER)
     command = target(metered, path=dest, beside=beside, format="wav", acodec="pcm_f32le", rf64="auto")
     return parse((await run(command, limits=sound(seconds), verbosity="info")).errors)
