@@ -43,6 +43,7 @@ class Segment:
     language: str
     text: str
     words: tuple[Word, ...]
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
