@@ -51,6 +51,10 @@ SoundFormat = Annotated[
     str | None, typer.Option("--format", help="Of a sound file: mp3 (when left out), wav, ogg, opus, flac or m4a.")
 ]
 Language = Annotated[str | None, typer.Option("--from", help="Language spoken in the file; detected when left out.")]
+Profile = Annotated[
+    str | None,
+    typer.Option("--subtitle-profile", help="Rules of the subtitles: plain (when left out), netflix, bbc or ted."),
+]
 Email = Annotated[str, typer.Argument(help="The account's e-mail address.")]
 SHOWN = ("id", "email", "name", "status", "role", "language", "time_zone", "created_at", "verified_at")
 
@@ -74,29 +78,34 @@ def dub(
     source: Language = None,
     voice: VoiceName = None,
     format: SoundFormat = None,  # noqa: A002
+    profile: Profile = None,
+    burn_in: Annotated[bool, typer.Option("--burn-in", help="Paint the subtitles into the picture.")] = False,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Dub a video or an audio file into another language."""
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    _run(_perform(Wish(file, out, to=to, source=source, options={"voice": voice, "format": format})))
+    options = {"voice": voice, "format": format, "subtitle_profile": profile, "burn_in": burn_in or None}
+    _run(_perform(Wish(file, out, to=to, source=source, options=options)))
 
 
 @app.command()
 def subtitles(
     file: SourceFile,
-    format: Annotated[str, typer.Option("--format", help="srt, vtt or ass.")] = "srt",  # noqa: A002
+    format: Annotated[str, typer.Option("--format", help="srt, vtt, ass, txt or json.")] = "srt",  # noqa: A002
     to: Annotated[str | None, typer.Option("--to", help="Also translate into this language.")] = None,
     source: Language = None,
+    profile: Profile = None,
+    words: Annotated[bool, typer.Option("--word-timing", help="Give each word in vtt its time.")] = False,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Write subtitles for a video or an audio file."""
-    if format not in ("srt", "vtt", "ass"):
-        message = f"'{format}' is not a subtitle format here: choose srt, vtt or ass"
+    if format not in ("srt", "vtt", "ass", "txt", "json"):
+        message = f"'{format}' is not a subtitle format here: choose srt, vtt, ass, txt or json"
         raise typer.BadParameter(message, param_hint="--format")
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    options = {"formats": [format]}
+    options = {"formats": [format], "subtitle_profile": profile, "word_timing": words or None}
     _run(_perform(Wish(file, out, "subtitles", to, source, options, suffixes=frozenset({f".{format}"}))))
 
 

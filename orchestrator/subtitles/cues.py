@@ -1,6 +1,6 @@
 """Cues from words: at most as many lines as the rules have, cut where the text allows it best (see `plan`)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -143,6 +143,18 @@ def characters(cue: Cue, rules: Rules = PLAIN) -> float:
     if rules.spaced:
         return width(" ".join(cue.lines), rules.widths)
     return width("".join("".join(cue.lines).split()), rules.widths)
+
+
+def words_by_line(cue: Cue) -> Iterator[list[Word]]:
+    """The words of each line, by the characters the line shows."""
+    at = 0
+    for line in cue.lines:
+        room = len("".join(line.split()))
+        first = at
+        while room > 0 and at < len(cue.words):
+            room -= len("".join(cue.words[at].text.split()))
+            at += 1
+        yield list(cue.words[first:at])
 
 
 def gaps(cues: Sequence[Cue]) -> list[float]:

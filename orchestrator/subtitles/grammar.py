@@ -51,7 +51,8 @@ CLINGING: dict[str, frozenset[str]] = {
         "sv": "en ett den det de min din sin vår er denna detta jag du han hon vi ni är var har hade inte mycket att "
         "av i på",
         "pl": "w we z ze na do od po o u i a nie się jest są był była było mój twój ten ta to bardzo dla bez",
-        "ru": "в во с со на к ко от из о об у за по не ни и а мой твой этот эта это я ты он она мы вы они очень для без",
+        "ru": "в во с со на к ко от из о об у за по не ни и а мой твой этот эта это я ты он она мы вы они очень "
+        "для без",
         "ar": "في من على إلى عن مع أن إن لا لم لن ما قد هذا هذه ذلك تلك هو هي كل بعض يا أي",
         "he": "של על אל עם את לא זה זו הוא היא אני אתה כל מאוד בין עד",
     }.items()

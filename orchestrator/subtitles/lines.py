@@ -57,7 +57,7 @@ def tokenize(text: str, language: str | None, longest: float, widths: Widths = E
 
 
 def _phrases(word: str, language: str | None) -> frozenset[int]:
-    """Where phrases begin in a text without spaces (BudouX, Apache-2.0); empty where it has no model of the language."""
+    """Where phrases begin in a text without spaces (BudouX, Apache-2.0); empty where it does not know the language."""
     parser = _parser((language or "").lower())
     if parser is None:
         return frozenset()
@@ -76,7 +76,7 @@ def _parser(language: str) -> budoux.Parser | None:
         "zh": budoux.load_default_simplified_chinese_parser,
         "th": budoux.load_default_thai_parser,
     }
-    loader = loaders.get(language.split("-")[0])
+    loader = loaders.get(language.split("-", maxsplit=1)[0])
     return loader() if loader else None
 
 

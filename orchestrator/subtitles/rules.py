@@ -2,19 +2,21 @@
 
 Sources of the figures:
 
-- netflix: Timed Text Style Guide, general requirements (5/6 to 7 s, two frames apart, 2 lines; gaps of under half a second
-  are closed; in-times within 3 frames of the sound; no line ends with an article, preposition, pronoun or auxiliary that
-  belongs to the next word) and its language guides (42 characters; English 20 characters a second for adults, others 17;
-  Chinese 16 and 9, Japanese 13 and 4, Korean 16 and 12 in full-width characters; Thai 35, Russian 39).
-- bbc: Subtitle Guidelines (160 to 180 words a minute; 2 lines; 0.3 s for each word at the least; not more than 1.5 s before
-  speech nor after it; gaps of under a second are closed). 37 characters are what its teletext holds; the rule for online
-  video is 68 % of the picture's width, which its usual font fills with about as many. It has no figures for languages
-  without spaces, nor for the longest time: those of `plain` hold.
+- netflix: Timed Text Style Guide, general requirements (5/6 to 7 s, two frames apart, 2 lines; gaps of under half a
+  second are closed; in-times within 3 frames of the sound; no line ends with an article, preposition, pronoun or
+  auxiliary that belongs to the next word) and its language guides (42 characters; English 20 characters a second for
+  adults, others 17; Chinese 16 and 9, Japanese 13 and 4, Korean 16 and 12 in full-width characters; Thai 35,
+  Russian 39).
+- bbc: Subtitle Guidelines (160 to 180 words a minute; 2 lines; 0.3 s for each word at the least; not more than 1.5 s
+  before speech nor after it; gaps of under a second are closed). 37 characters are what its teletext holds; the rule for
+  online video is 68 % of the picture's width, which its usual font fills with about as many. It has no figures for
+  languages without spaces, nor for the longest time: those of `plain` hold.
 - ted: TED Translators' sheet (1 to 7 s, 42 characters, 2 lines, 21 characters a second, not over 100 ms before speech),
   which is also the compliance triple of IWSLT's subtitling tracks.
-- plain, ours: Netflix' shapes and speeds of 2025 in English for every language written like it, no cue before its words.
+- plain, ours: the shapes and speeds of Netflix' English guide for every language written like it, no cue before its
+  words.
 
-How much later than its words a cue may come where it has to wait for another is said by Netflix alone; 0.5 s is ours.
+How much later than its words a cue may come where it has to wait for another only Netflix and the BBC say; 0.5 s is ours.
 """
 
 from collections.abc import Mapping
@@ -30,7 +32,7 @@ PROFILE_NAMES: tuple[ProfileName, ...] = get_args(ProfileName)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A profile as it holds for a language. Lengths in characters, times in seconds, speeds in characters per second."""
+    """A profile as it holds for a language. Lengths in characters, times in seconds, speeds in characters a second."""
 
     name: ProfileName = "plain"
     language: str | None = None

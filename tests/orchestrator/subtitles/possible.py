@@ -66,7 +66,9 @@ def possible(words: Sequence[Said], rules: Rules, *, in_time_alone: bool = False
                     return True
                 continue
             if in_time_alone:
-                need = min(need, floor(rules.longest * 100), max(LEAST_CS, words[stop].start - words[first].start - gap))
+                need = min(
+                    need, floor(rules.longest * 100), max(LEAST_CS, words[stop].start - words[first].start - gap)
+                )
             start = max(0, words[stop].start - early, reached[first] + need + gap)
             if need <= rules.longest * 100 and start <= words[stop].start + late:
                 reached[stop] = min(start, reached.get(stop, start))

@@ -41,7 +41,7 @@ def test_tags_settings_notes_styles_and_names_of_cues_are_skipped() -> None:
         "intro\r\n00:01.000 --> 00:02.000 align:start position:10%\r\n<v Mary>Hi <i>you</i> <00:01.500>&amp; me\r\n\r\n"
         "100:00:03.000 --> 100:00:04.000\r\nlate\r\n"
     )
-    assert vtt.loads(text) == [Cue(1.0, 2.0, ("Hi you & me",)), Cue(360_003.0, 360_004.0, ("late",))]
+    assert vtt.loads(text) == [Cue(1.0, 2.0, ("Hi you & me",), "Mary"), Cue(360_003.0, 360_004.0, ("late",))]
 
 
 @pytest.mark.parametrize("text", ["", "1\n00:00:01,000 --> 00:00:02,000\nA\n", "WEBVTTX\n"])
