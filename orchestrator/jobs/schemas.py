@@ -31,8 +31,8 @@ class JobOptions(BaseModel):
     cues with their words. `subtitle_profile`: whose rules they keep, plain when left out, netflix, bbc or ted; a
     translated file keeps its own times all the same, and its other formats are cut anew only where this is given.
     `word_timing`: in vtt each word of the original has its time. `burn_in`: the subtitles are painted into the picture
-    of a video_translation, which is encoded anew for it, instead of lying in it as a track. `project_id`: a mark of yours, of which
-    nothing depends.
+    of a video_translation, which is encoded anew for it, instead of lying in it as a track. `project_id`: a mark of
+    yours, of which nothing depends.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -1,4 +1,4 @@
-"""Subtitles painted into a picture, by ffmpeg's filter `ass` (libass, HarfBuzz, FriBidi: every script, both directions).
+"""Subtitles painted into a picture, by ffmpeg's filter `ass` (libass, HarfBuzz, FriBidi: any script and direction).
 
 Letters come from the fonts of this machine, as fontconfig finds them: scripts/system_packages.sh installs some for all
 scripts. Emoji come out in one colour, or as boxes where no font has them: libass draws no colour fonts.

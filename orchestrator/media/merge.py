@@ -90,8 +90,8 @@ async def merge(
     The picture is copied where it is 8-bit 4:2:0 H.264, else transcoded: half pictures are joined, high dynamic range
     becomes standard. The dub (48 kHz stereo, at second 0 of the file) is the default audio track, padded or trimmed to
     the picture; the original's default track is the second, without a dub the only one. Subtitles are soft tracks, off
-    by default, cut off with the picture; those to `burn` are painted into it, for which it is always transcoded. Title and chapters go along; the file's other tracks, covers and attachments
-    do not. Raises NoPictureError, MediaError.
+    by default, cut off with the picture; those to `burn` are painted into it, for which it is always transcoded. Title
+    and chapters go along; the file's other tracks, covers and attachments do not. Raises NoPictureError, MediaError.
     """
     container = await inspect(path)
     picture = container.picture

@@ -31,9 +31,9 @@ def check(cues: Sequence[Cue], rules: Rules) -> list[Violation]:
     """All violations in order of the cues.
 
     Of text: line_length, lines, empty, line_break (a line ends with a word that belongs to the next), kinsoku (it
-    begins or ends with a mark it must not). Of time: backwards, too_short, too_long, reading_speed (characters a second) or
-    reading_words (words a minute), early and late (against the first word), overlap, gap, and open_gap: one that should
-    have been closed.
+    begins or ends with a mark it must not). Of time: backwards, too_short, too_long, reading_speed (characters a
+    second) or reading_words (words a minute), early and late (against the first word), overlap, gap, and open_gap: one
+    that should have been closed.
     """
     found: list[Violation] = []
     for index, cue in enumerate(cues):

@@ -1,9 +1,10 @@
 """Cues as JSON, for programs: with speakers, and with words, their times and how sure their hearing is.
 
 {"type": "octavia.cues", "version": 1, "language": "en", "profile": "netflix", "broken_rules": [{"index": 0, "rule":
-"reading_speed", "value": 23.1, "limit": 20.0}], "cues": [{"start": 1.0, "end": 2.5, "speaker": null,
-"lines": ["One line,", "another."], "words": [{"text": "One", "start": 1.02, "end": 1.2, "confidence": 0.98, "space":
-true}]}]}. Seconds; `index` counts the cues from 0; `space`: one stands before the word; `words` is empty where nobody knows when each is said.
+"reading_speed", "value": 23.1, "limit": 20.0}], "cues": [{"start": 1.0, "end": 2.5, "speaker": null, "lines": ["One
+line,", "another."], "words": [{"text": "One", "start": 1.02, "end": 1.2, "confidence": 0.98, "space": true}]}]}.
+Seconds; `index` counts the cues from 0; `space`: one stands before the word; `words` is empty where nobody knows when
+each is said.
 """
 
 import json

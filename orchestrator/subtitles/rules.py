@@ -8,15 +8,16 @@ Sources of the figures:
   adults, others 17; Chinese 16 and 9, Japanese 13 and 4, Korean 16 and 12 in full-width characters; Thai 35,
   Russian 39).
 - bbc: Subtitle Guidelines (160 to 180 words a minute; 2 lines; 0.3 s for each word at the least; not more than 1.5 s
-  before speech nor after it; gaps of under a second are closed). 37 characters are what its teletext holds; the rule for
-  online video is 68 % of the picture's width, which its usual font fills with about as many. It has no figures for
+  before speech nor after it; gaps of under a second are closed). 37 characters are what its teletext holds; the rule
+  for online video is 68 % of the picture's width, which its usual font fills with about as many. It has no figures for
   languages without spaces, nor for the longest time: those of `plain` hold.
 - ted: TED Translators' sheet (1 to 7 s, 42 characters, 2 lines, 21 characters a second, not over 100 ms before speech),
   which is also the compliance triple of IWSLT's subtitling tracks.
 - plain, ours: the shapes and speeds of Netflix' English guide for every language written like it, no cue before its
   words.
 
-How much later than its words a cue may come where it has to wait for another only Netflix and the BBC say; 0.5 s is ours.
+How much later than its words a cue may come where it has to wait for another only Netflix and the BBC say; 0.5 s is
+ours.
 """
 
 from collections.abc import Mapping
