@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.dubbing.pace import ALL_SPEEDS, VoiceSpeeds
+
 PIVOT = "en"
 """The language through which a pair without a model of its own is translated."""
 
@@ -28,7 +30,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """One voice. `stand_in_for` holds the languages it may speak for want of a voice of their own ("*": any)."""
+    """One voice. `stand_in_for` holds the languages it may speak for want of a voice of their own ("*": any).
+
+    `speeds` are the real speeds it may be asked for.
+    """
 
     name: str
     language: str
@@ -37,15 +42,20 @@ class Voice:
     paid_use: bool
     stand_in_for: frozenset[str]
     characters_per_second: float
+    speeds: VoiceSpeeds = ALL_SPEEDS
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The languages that can be heard, the pairs that can be translated, the voices that can speak."""
+    """The languages that can be heard, the pairs that can be translated, the voices that can speak.
+
+    `separator`: the weights that take the voices out of music, where a model is configured for that.
+    """
 
     heard: frozenset[str]
     pairs: tuple[Pair, ...]
     voices: tuple[Voice, ...]
+    separator: str | None = None
 
     def route(self, source: str, target: str) -> tuple[Pair, ...]:
         """The models from source to target: one, two by way of English, or none where nothing leads there."""
@@ -88,9 +98,12 @@ class Capabilities:
 
 
 def read_capabilities(
-    whisper: Iterable[Mapping[str, Any]], opus_mt: Iterable[Mapping[str, Any]], coqui_tts: Iterable[Mapping[str, Any]]
+    whisper: Iterable[Mapping[str, Any]],
+    opus_mt: Iterable[Mapping[str, Any]],
+    coqui_tts: Iterable[Mapping[str, Any]],
+    separate: Iterable[Mapping[str, Any]] = (),
 ) -> Capabilities:
-    """Capabilities from the `catalogue` parameter of the three models' configurations (lists of JSON objects)."""
+    """Capabilities from the `catalogue` parameter of the models' configurations (lists of JSON objects)."""
     return Capabilities(
         heard=frozenset(language for entry in whisper for language in entry["languages"]),
         pairs=tuple(
@@ -106,7 +119,17 @@ def read_capabilities(
                 paid_use=entry["paid_use"],
                 stand_in_for=frozenset(entry.get("stand_in_for") or ()),
                 characters_per_second=entry["characters_per_second"],
+                speeds=_speeds(entry),
             )
             for entry in coqui_tts
         ),
+        separator=next((str(entry["name"]) for entry in separate), None),
     )
+
+
+def _speeds(entry: Mapping[str, Any]) -> VoiceSpeeds:
+    """From `speeds` (slowest and fastest real speed) and, of a voice that does not hit a real speed by itself,
+    `asked_speeds` (pairs of the speed asked for and the real one, rising).
+    """
+    slowest, fastest = entry.get("speeds") or (ALL_SPEEDS.slowest, ALL_SPEEDS.fastest)
+    return VoiceSpeeds(slowest, fastest, tuple((asked, real) for asked, real in entry.get("asked_speeds") or ()))

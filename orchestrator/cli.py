@@ -50,6 +50,11 @@ VoiceName = Annotated[str | None, typer.Option(help="Voice to speak with; see `o
 SoundFormat = Annotated[
     str | None, typer.Option("--format", help="Of a sound file: mp3 (when left out), wav, ogg, opus, flac or m4a.")
 ]
+MixName = Annotated[
+    str | None,
+    typer.Option(help="replace (when left out), voice-over or keep-background: what becomes of the original's sound."),
+]
+LoudnessTarget = Annotated[int | None, typer.Option(help="Of the dub in LUFS: -16 (when left out), -23 or -14.")]
 Language = Annotated[str | None, typer.Option("--from", help="Language spoken in the file; detected when left out.")]
 Profile = Annotated[
     str | None,
@@ -78,6 +83,8 @@ def dub(
     source: Language = None,
     voice: VoiceName = None,
     format: SoundFormat = None,  # noqa: A002
+    mix: MixName = None,
+    loudness: LoudnessTarget = None,
     profile: Profile = None,
     burn_in: Annotated[bool, typer.Option("--burn-in", help="Paint the subtitles into the picture.")] = False,
     out: OutputFolder = Path("out"),
@@ -85,7 +92,9 @@ def dub(
     """Dub a video or an audio file into another language."""
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    options = {"voice": voice, "format": format, "subtitle_profile": profile, "burn_in": burn_in or None}
+    chosen = mix.replace("-", "_") if mix else None
+    options = {"voice": voice, "format": format, "mix": chosen, "loudness": loudness}
+    options |= {"subtitle_profile": profile, "burn_in": burn_in or None}
     _run(_perform(Wish(file, out, to=to, source=source, options=options)))
 
 
@@ -129,12 +138,13 @@ def speak_subtitles(
     source: TextLanguage = None,
     voice: VoiceName = None,
     format: SoundFormat = None,  # noqa: A002
+    loudness: LoudnessTarget = None,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Read a subtitle file aloud, each cue at its time."""
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    options = {"voice": voice, "format": format}
+    options = {"voice": voice, "format": format, "loudness": loudness}
     _run(_perform(Wish(file, out, "subtitle_to_audio", to, source, options)))
 
 

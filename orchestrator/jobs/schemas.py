@@ -6,8 +6,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orchestrator.dubbing.balance import Mix
+from orchestrator.dubbing.loudness import Target
 from orchestrator.jobs import messages
-from orchestrator.jobs.kinds import SOUND_FORMATS, WITHOUT_TARGET
+from orchestrator.jobs.kinds import DUBBED, SOUND_FORMATS, SPOKEN, WITHOUT_TARGET
 from orchestrator.jobs.models import JobEvent
 from orchestrator.jobs.subtitling import check_options
 from orchestrator.languages import Language
@@ -31,8 +33,11 @@ class JobOptions(BaseModel):
     cues with their words. `subtitle_profile`: whose rules they keep, plain when left out, netflix, bbc or ted; a
     translated file keeps its own times all the same, and its other formats are cut anew only where this is given.
     `word_timing`: in vtt each word of the original has its time. `burn_in`: the subtitles are painted into the picture
-    of a video_translation, which is encoded anew for it, instead of lying in it as a track. `project_id`: a mark of
-    yours, of which nothing depends.
+    of a video_translation, which is encoded anew for it, instead of lying in it as a track. `mix`: the dub takes the
+    place of the original's sound (replace, when left out), speaks over it while it is turned down (voice_over), or has
+    its music and noises under it without its voices (keep_background, where GET /v1/languages lists it). `loudness` of
+    a dub in LUFS: -16 when left out, -23 for broadcasting (EBU R128), -14 for streaming. `project_id`: a mark of yours,
+    of which nothing depends.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -43,6 +48,8 @@ class JobOptions(BaseModel):
     subtitle_profile: ProfileName | None = None
     word_timing: bool | None = None
     burn_in: bool | None = None
+    mix: Mix | None = None
+    loudness: Target | None = None
     project_id: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
 
 
@@ -82,6 +89,12 @@ class JobRequest(BaseModel):
         if self.options.format and self.kind not in SOUND_FORMATS:
             raise ValueError(f"options.format is for {' and '.join(SOUND_FORMATS)}; {self.kind} gives no sound file")
         check_options(self.kind, self.options)
+        if self.options.mix and self.kind not in DUBBED:
+            raise ValueError(
+                f"options.mix is for {' and '.join(DUBBED)}, whose dub is mixed with the original; {self.kind} has none"
+            )
+        if self.options.loudness and self.kind not in SPOKEN:
+            raise ValueError(f"options.loudness is for {', '.join(SPOKEN)}; {self.kind} gives no speech")
         return self
 
 
@@ -295,8 +308,9 @@ class VoiceView(BaseModel):
 
 
 class Languages(BaseModel):
-    """What the loaded models can do: languages understood, pairs translated, voices."""
+    """What the loaded models can do: languages understood, pairs translated, voices, ways to mix a dub."""
 
     heard: list[str]
     routes: list[RouteView]
     voices: list[VoiceView]
+    mixes: list[Mix]

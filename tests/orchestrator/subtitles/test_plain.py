@@ -1,45 +1,57 @@
-"""A text without times as subtitles, at a reader's pace."""
+"""A letter without times becomes cues at a reader's pace."""
 
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.subtitles import plain, srt
+from orchestrator.subtitles import srt
 from orchestrator.subtitles.cues import Cue
+from orchestrator.subtitles.plain import PARAGRAPH_PAUSE_S, PAUSE_S, READ_PER_S, SHORTEST_S, as_subtitles
+
+LETTER = "Dear friend, I have arrived safely in the town by the sea. It rains.\r\n\r\nWrite to me soon.\n"
 
 
 def cues(text: str) -> list[Cue]:
-    return srt.loads(plain.as_subtitles(text) or "")
+    subtitles = as_subtitles(text)
+    assert subtitles is not None
+    return srt.loads(subtitles)
 
 
-def test_each_sentence_is_a_cue_as_long_as_it_takes_to_say() -> None:
-    first, second = cues("He was not an ill-disposed young man. He might even have been made amiable himself.")
-    assert (first.start, first.text) == (0.0, "He was not an ill-disposed young man.")
-    assert first.end == round(len(first.text) / plain.READ_PER_S, 3)
-    assert round(second.start - first.end, 3) == plain.PAUSE_S
+def test_each_sentence_is_a_cue_read_at_a_readers_pace() -> None:
+    first, second, third = cues(LETTER)
+    assert [" ".join(cue.lines) for cue in (first, second, third)] == [
+        "Dear friend, I have arrived safely in the town by the sea.",
+        "It rains.",
+        "Write to me soon.",
+    ]
+    assert first.start == 0
+    assert abs(first.end - len("Dear friend, I have arrived safely in the town by the sea.") / READ_PER_S) < 0.001
+    assert abs(second.end - second.start - SHORTEST_S) < 0.001
 
 
-def test_a_paragraph_ends_with_a_longer_pause_and_its_lines_are_one() -> None:
-    first, second = cues("A sentence that runs\nover two lines.\n\n\nAnother paragraph.\r\n")
-    assert first.text == "A sentence that runs over two lines."
-    assert round(second.start - first.end, 3) == plain.PARAGRAPH_PAUSE_S
+def test_a_paragraph_is_parted_by_a_longer_pause_than_a_sentence() -> None:
+    first, second, third = cues(LETTER)
+    assert abs(second.start - first.end - PAUSE_S) < 0.002
+    assert abs(third.start - second.end - PARAGRAPH_PAUSE_S) < 0.002
 
 
-def test_short_sentences_have_a_second_and_unspaced_languages_more_time() -> None:
-    assert cues("Yes.")[0].end == plain.SHORTEST_S
-    text = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。"
-    last = cues(text)[-1]
-    assert round(last.end - last.start, 2) == round(len(last.text) / plain.READ_PER_S_UNSPACED, 2)
+def test_lines_of_one_paragraph_are_one_text() -> None:
+    assert len(cues("We went on\nuntil the evening came.")) == 1
+
+
+def test_a_language_without_spaces_is_given_more_time_for_each_character() -> None:
+    (cue,) = cues("今日はとても良い天気ですから、みんなで公園へ散歩に行きましょう。")
+    assert cue.end - cue.start > 5
 
 
 def test_a_text_that_says_nothing_is_none() -> None:
-    assert plain.as_subtitles("") is None
-    assert plain.as_subtitles(" \r\n\n\t") is None
+    assert as_subtitles(" \n\n\t\n") is None
 
 
-@given(st.text(alphabet="ab é.!?猫。\n\r", max_size=200))
-def test_no_word_is_lost_and_no_two_cues_overlap(text: str) -> None:
-    found = cues(text)
-    assert "".join("".join(cue.text.split()) for cue in found) == "".join(text.split())
-    assert all(first.end < second.start for first, second in pairwise(found))
+@given(st.lists(st.text(st.characters(codec="utf-8", categories=["L", "N", "Zs"]), min_size=1), max_size=6))
+def test_no_word_is_lost_and_cues_follow_each_other(paragraphs: list[str]) -> None:
+    subtitles = as_subtitles("\n\n".join(paragraphs))
+    said = srt.loads(subtitles) if subtitles else []
+    assert "".join("".join("".join(cue.lines).split()) for cue in said) == "".join("".join(paragraphs).split())
+    assert all(one.end < other.start for one, other in pairwise(said))
