@@ -33,8 +33,10 @@ from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.mixing import VOICE_CHANNELS, Share, Track, mixed
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.scratch import scratch_folder
+from orchestrator.jobs.subtitling import profile_of
 from orchestrator.jobs.writing import ArtifactValues, described, publish, target_cues
 from orchestrator.media.audio import CONTENT_TYPES, AudioFormat, encode_audio
+from orchestrator.media.burning import BurnedSubtitles
 from orchestrator.media.merge import SoftSubtitles, merge
 from orchestrator.media.models import Media
 from orchestrator.media.streams import inspect
@@ -117,7 +119,7 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
         return []
     if finished := await _rendered(dub.job, language):
         return finished
-    cues = await target_cues(job_id, language)
+    cues = await target_cues(job_id, language, profile_of(dub.job))
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
         source = await stack.enter_async_context(current().storage.local(dub.media.storage_key))
@@ -226,10 +228,13 @@ async def _finished(
         await encode_audio(track or source, result, dub.format, seconds=dub.seconds, progress=progress)
         return result
     result = scratch / "dub.mp4"
-    subtitles = []
-    if cues:
+    subtitles: list[SoftSubtitles] = []
+    burn = None
+    if cues and dub.job.options.get("burn_in"):
+        burn = BurnedSubtitles(language, cues, _columns(language, dub.job))
+    elif cues:
         path = scratch / "subtitles.srt"
-        await asyncio.to_thread(lambda: path.write_text(srt.dumps(cues), encoding="utf-8"))
+        await asyncio.to_thread(lambda: path.write_text(srt.dumps(cues, language), encoding="utf-8"))
         subtitles.append(SoftSubtitles(language, path))
     await merge(
         source,
@@ -238,9 +243,16 @@ async def _finished(
         language=language,
         original_language=dub.job.source_language or dub.job.detected_language,
         subtitles=subtitles,
+        burn=burn,
         progress=progress,
     )
     return result
+
+
+def _columns(language: str, job: Job) -> float:
+    """How many narrow characters a line of a job's subtitles may have."""
+    rules = rules_for(language, profile_of(job))
+    return rules.line_length / rules.widths[0]
 
 
 async def _report(
@@ -262,7 +274,9 @@ async def _report(
         loudness=loudness,
         media_seconds=dub.media.duration,
         output_seconds=container.duration or 0.0,
-        subtitle_violations=await asyncio.to_thread(lambda: count(check(cues, rules_for(language)))),
+        subtitle_violations=await asyncio.to_thread(
+            lambda: count(check(cues, rules_for(language, profile_of(dub.job))))
+        ),
         flags=sorted({warning["code"] for warning in dub.job.warnings}),
     )
     return {"language": language, **report}
