@@ -36,8 +36,10 @@ class JobOptions(BaseModel):
     of a video_translation, which is encoded anew for it, instead of lying in it as a track. `mix`: the dub takes the
     place of the original's sound (replace, when left out), speaks over it while it is turned down (voice_over), or has
     its music and noises under it without its voices (keep_background, where GET /v1/languages lists it). `loudness` of
-    a dub in LUFS: -16 when left out, -23 for broadcasting (EBU R128), -14 for streaming. `project_id`: a mark of yours,
-    of which nothing depends.
+    a dub in LUFS: -16 when left out, -23 for broadcasting (EBU R128), -14 for streaming. `read_back`: whether Whisper
+    listens to the finished dub and the quality report says how it differs from what was said: to all of it (true), to
+    none of it (false), or when left out as the service is set, usually to a sample of at most 40 s. `project_id`:
+    a mark of yours, of which nothing depends.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,6 +52,7 @@ class JobOptions(BaseModel):
     burn_in: bool | None = None
     mix: Mix | None = None
     loudness: Target | None = None
+    read_back: bool | None = None
     project_id: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
 
 
@@ -95,6 +98,8 @@ class JobRequest(BaseModel):
             )
         if self.options.loudness and self.kind not in SPOKEN:
             raise ValueError(f"options.loudness is for {', '.join(SPOKEN)}; {self.kind} gives no speech")
+        if self.options.read_back is not None and self.kind not in SPOKEN:
+            raise ValueError(f"options.read_back is for {', '.join(SPOKEN)}; {self.kind} gives no speech")
         return self
 
 
@@ -191,9 +196,40 @@ class QuoteView(BaseModel):
     notices: list[Notice]
 
 
-class JobDetail(JobView):
-    """A job with its artifacts, which are there once it is completed."""
+class QualityView(BaseModel):
+    """The figures of a dub's quality report that matter most, and what they mean for whoever watches it.
 
+    Null is what was not measured: `not_measured` says why. docs/quality.md explains each figure.
+    """
+
+    segments: int
+    inside_slot_percent: float | None = None
+    """Share of sentences spoken within their time."""
+    p95_onset_error_s: float | None = None
+    """95 % of the sentences begin at most so late."""
+    max_speed: float | None = None
+    """Of the voice's natural speed."""
+    duration_compliance: float | None = None
+    """Mean ratio of the lengths of a sentence in dub and original, 0-1."""
+    transcript_confidence: float | None = None
+    """Mean probability of a word heard, 0-1."""
+    read_back_error_percent: float | None = None
+    """Share of the dub that was understood differently when listened to again."""
+    integrated_lufs: float | None = None
+    true_peak_dbtp: float | None = None
+    speech_quality: float | None = None
+    """As listeners would rate it, 1-5."""
+    speaker_similarity: float | None = None
+    """Of the cloned voice that is least like its speaker's, 0-1."""
+    subtitle_violations: int = 0
+    not_measured: dict[str, str] = Field(default_factory=dict)
+    warnings: list[Notice] = Field(default_factory=list)
+
+
+class JobDetail(JobView):
+    """A job with its artifacts, which are there once it is completed, and by language how good its dubs are."""
+
+    quality: dict[str, QualityView] = Field(default_factory=dict)
     artifacts: list[ArtifactView] = Field(default_factory=list)
 
 
