@@ -27,7 +27,7 @@ STEP = 77
 LEAST = 0.75
 """Share of the last part that must be sound."""
 LEVEL_DBFS = -30.0
-"""Quieter speech is raised to this."""
+"""Speech is brought to this: the encoder would tell loud from quiet, and Resemblyzer itself only raises the quiet."""
 SILENT_DBFS = -80.0
 
 
@@ -76,7 +76,7 @@ class SpeakerEmbedding:
         level = 20 * np.log10(max(float(np.sqrt(np.mean(np.square(audio)))), 1e-9))
         if level < SILENT_DBFS:
             raise invalid(f"AUDIO: nothing is heard ({level:.0f} dBFS), expected somebody's speech")
-        audio = audio * np.float32(10 ** (max(0.0, LEVEL_DBFS - level) / 20))
+        audio = audio * np.float32(10 ** ((LEVEL_DBFS - level) / 20))
         starts = _starts(len(audio))
         audio = np.pad(audio, (0, max(0, (starts[-1] + PART) * FRAME - len(audio))))
         mel = mel_power(audio, RATE, size=400, hop=FRAME, bands=BANDS)
