@@ -41,11 +41,15 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The languages that can be heard, the pairs that can be translated, the voices that can speak."""
+    """The languages that can be heard, the pairs that can be translated, the voices that can speak.
+
+    `separator`: the weights that take the voices out of music, where a model is configured for that.
+    """
 
     heard: frozenset[str]
     pairs: tuple[Pair, ...]
     voices: tuple[Voice, ...]
+    separator: str | None = None
 
     def route(self, source: str, target: str) -> tuple[Pair, ...]:
         """The models from source to target: one, two by way of English, or none where nothing leads there."""
@@ -88,9 +92,12 @@ class Capabilities:
 
 
 def read_capabilities(
-    whisper: Iterable[Mapping[str, Any]], opus_mt: Iterable[Mapping[str, Any]], coqui_tts: Iterable[Mapping[str, Any]]
+    whisper: Iterable[Mapping[str, Any]],
+    opus_mt: Iterable[Mapping[str, Any]],
+    coqui_tts: Iterable[Mapping[str, Any]],
+    separate: Iterable[Mapping[str, Any]] = (),
 ) -> Capabilities:
-    """Capabilities from the `catalogue` parameter of the three models' configurations (lists of JSON objects)."""
+    """Capabilities from the `catalogue` parameter of the models' configurations (lists of JSON objects)."""
     return Capabilities(
         heard=frozenset(language for entry in whisper for language in entry["languages"]),
         pairs=tuple(
@@ -109,4 +116,5 @@ def read_capabilities(
             )
             for entry in coqui_tts
         ),
+        separator=next((str(entry["name"]) for entry in separate), None),
     )

@@ -50,6 +50,11 @@ VoiceName = Annotated[str | None, typer.Option(help="Voice to speak with; see `o
 SoundFormat = Annotated[
     str | None, typer.Option("--format", help="Of a sound file: mp3 (when left out), wav, ogg, opus, flac or m4a.")
 ]
+MixName = Annotated[
+    str | None,
+    typer.Option(help="replace (when left out), voice-over or keep-background: what becomes of the original's sound."),
+]
+LoudnessTarget = Annotated[int | None, typer.Option(help="Of the dub in LUFS: -16 (when left out), -23 or -14.")]
 Language = Annotated[str | None, typer.Option("--from", help="Language spoken in the file; detected when left out.")]
 Email = Annotated[str, typer.Argument(help="The account's e-mail address.")]
 SHOWN = ("id", "email", "name", "status", "role", "language", "time_zone", "created_at", "verified_at")
@@ -74,12 +79,16 @@ def dub(
     source: Language = None,
     voice: VoiceName = None,
     format: SoundFormat = None,  # noqa: A002
+    mix: MixName = None,
+    loudness: LoudnessTarget = None,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Dub a video or an audio file into another language."""
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    _run(_perform(Wish(file, out, to=to, source=source, options={"voice": voice, "format": format})))
+    chosen = mix.replace("-", "_") if mix else None
+    options = {"voice": voice, "format": format, "mix": chosen, "loudness": loudness}
+    _run(_perform(Wish(file, out, to=to, source=source, options=options)))
 
 
 @app.command()
@@ -120,12 +129,13 @@ def speak_subtitles(
     source: TextLanguage = None,
     voice: VoiceName = None,
     format: SoundFormat = None,  # noqa: A002
+    loudness: LoudnessTarget = None,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Read a subtitle file aloud, each cue at its time."""
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    options = {"voice": voice, "format": format}
+    options = {"voice": voice, "format": format, "loudness": loudness}
     _run(_perform(Wish(file, out, "subtitle_to_audio", to, source, options)))
 
 

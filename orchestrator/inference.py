@@ -183,8 +183,9 @@ class Inference:
     async def _ask(self, wait_s: float) -> None:
         """Ask the models what they can do; what is known already stands while they are too busy to say."""
         names = ("whisper", "opus_mt", "coqui_tts")
+        asked = [*(self._catalogue(name, wait_s) for name in names), self._catalogue_if_served("separate", wait_s)]
         try:
-            self._known = read_capabilities(*await asyncio.gather(*(self._catalogue(name, wait_s) for name in names)))
+            self._known = read_capabilities(*await asyncio.gather(*asked))
         except ModelPlaneUnavailableError:
             if self._known is None:
                 raise
@@ -240,6 +241,14 @@ class Inference:
         count = int(found["NUM_SAMPLES"].item())
         return Speech(found["AUDIO"].reshape(-1)[:count], int(found["SAMPLE_RATE"].item()))
 
+    async def separate(self, audio: Samples, rate: int) -> Samples:
+        """Stereo sound [n, 2] of at most 30 s without its voices, as long. Raises ModelRefusedError where no model
+        does that.
+        """
+        inputs = [_tensor("AUDIO", np.ascontiguousarray(audio.T)), _tensor("SAMPLE_RATE", np.array([rate], np.int32))]
+        background: Samples = (await self._infer("separate", inputs, ["BACKGROUND"]))["BACKGROUND"].T
+        return background
+
     async def _translate(
         self, sentences: Sequence[str], source: str, target: str, hypotheses: int
     ) -> list[list[Hypothesis]]:
@@ -266,6 +275,13 @@ class Inference:
         )
         parameters = answer["config"].get("parameters", {})
         return list(json.loads(parameters.get("catalogue", {}).get("string_value", "[]")))
+
+    async def _catalogue_if_served(self, model: str, wait_s: float) -> list[dict[str, Any]]:
+        """Nothing where the plane has no such model, or no weights for it."""
+        try:
+            return await self._catalogue(model, wait_s)
+        except ModelRefusedError:
+            return []
 
     async def _infer(self, model: str, inputs: list[Any], outputs: list[str]) -> dict[str, npt.NDArray[Any]]:
         requested = [triton.InferRequestedOutput(name) for name in outputs]

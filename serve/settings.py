@@ -47,6 +47,9 @@ class ServeSettings(BaseSettings):
     diarize: str | None = None
     """A diarize entry of the catalogue, for example diarize-community-1; none: no speaker diarization."""
 
+    separate: str | None = None
+    """A separate entry of the catalogue, for example hdemucs-musdb-plus; none: no dub keeps its background."""
+
     billing: bool = False
     """Whether people pay for jobs. Then only weights cleared for paid use load, and never a toy translation."""
 

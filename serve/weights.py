@@ -88,6 +88,7 @@ def wanted(settings: ServeSettings, which: Which | None = None) -> list[Catalogu
     entries += [voice for voice in voices if voice not in entries]
     entries += [named(catalogue, name, "align") for name in settings.align]
     entries += [named(catalogue, settings.diarize, "diarize")] if settings.diarize else []
+    entries += [named(catalogue, settings.separate, "separate")] if settings.separate else []
     return entries
 
 

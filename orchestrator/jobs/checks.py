@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.capabilities import PIVOT, Capabilities, base
+from orchestrator.dubbing.balance import Mix
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.schemas import JobRequest, Languages, RouteView, VoiceView
@@ -46,6 +47,18 @@ class UnavailableLanguageError(OctaviaError):
         if offers:
             said += f" What can be had: {'; '.join(f'{each.language}: {CAN_GET[each.can]}' for each in offers)}."
         super().__init__(code, said, 422, available=names, targets={each.language: each.can for each in offers})
+
+
+class NoSeparationError(OctaviaError):
+    """Nothing is configured that could take the voices out of the original."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no_separation",
+            "keep_background needs a model that takes the voices out of the original's sound, and none is configured "
+            "here. Ask for options.mix 'voice_over' or 'replace'; the operator can set OCTAVIA_SEPARATE.",
+            422,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,17 @@ def languages_of(request: JobRequest, media: Media) -> Way:
     if source is None:
         raise SourceLanguageNeededError(media)
     return Way(source, request.target_languages or [source])
+
+
+def check_mix(mix: str | None, known: Capabilities) -> None:
+    """Raises NoSeparationError where the loaded models cannot mix a dub so."""
+    if mix not in (None, *mixes(known)):
+        raise NoSeparationError
+
+
+def mixes(known: Capabilities) -> list[Mix]:
+    """The ways in which a dub can be mixed with the original's sound."""
+    return ["replace", "voice_over", *(("keep_background",) if known.separator else ())]
 
 
 def check_languages(request: JobRequest, asked: Way, known: Capabilities) -> None:
@@ -186,6 +210,7 @@ def languages(known: Capabilities) -> Languages:
         heard=sorted(known.heard),
         routes=[_route(known, source, target) for source in sources for target in sorted(known.targets(source))],
         voices=[VoiceView.model_validate(voice) for voice in known.voices],
+        mixes=mixes(known),
     )
 
 

@@ -78,7 +78,8 @@ class Job(Base):
     last_event_before: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     """Id of the last event before this attempt: whoever follows the job is told what came after it."""
     rendered: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
-    """By language, the files of a dub that is finished: a later attempt takes them as they are."""
+    """By language, of a dub that is finished, its files ("files"), which a later attempt takes as they are, and the
+    gains it was mixed with ("gain_db", "voice_db", "bed_db"; not there where the original's sound was kept)."""
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -6,8 +6,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orchestrator.dubbing.balance import Mix
+from orchestrator.dubbing.loudness import Target
 from orchestrator.jobs import messages
-from orchestrator.jobs.kinds import SOUND_FORMATS, TEXT_FORMATS, WITHOUT_TARGET
+from orchestrator.jobs.kinds import DUBBED, SOUND_FORMATS, SPOKEN, TEXT_FORMATS, WITHOUT_TARGET
 from orchestrator.jobs.models import JobEvent
 from orchestrator.languages import Language
 from orchestrator.media.audio import AudioFormat
@@ -25,7 +27,10 @@ class JobOptions(BaseModel):
 
     `voice`: one of GET /v1/languages; chosen for you when left out. `format`: of the sound file that audio_translation
     and subtitle_to_audio give, mp3 when left out. `formats`: of the subtitles, srt and vtt when left out; a translated
-    subtitle file is written in its own format and, without its tags, in these. `project_id`: a mark of yours, of which
+    subtitle file is written in its own format and, without its tags, in these. `mix`: the dub takes the place of the
+    original's sound (replace, when left out), speaks over it while it is turned down (voice_over), or has its music and
+    noises under it without its voices (keep_background, where GET /v1/languages lists it). `loudness` of a dub in LUFS:
+    -16 when left out, -23 for broadcasting (EBU R128), -14 for streaming. `project_id`: a mark of yours, of which
     nothing depends.
     """
 
@@ -34,6 +39,8 @@ class JobOptions(BaseModel):
     voice: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
     format: AudioFormat | None = None
     formats: list[SubtitleFormat] | None = Field(default=None, min_length=1, max_length=3)
+    mix: Mix | None = None
+    loudness: Target | None = None
     project_id: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
 
 
@@ -74,6 +81,12 @@ class JobRequest(BaseModel):
             raise ValueError(f"options.format is for {' and '.join(SOUND_FORMATS)}; {self.kind} gives no sound file")
         if self.options.formats and self.kind not in TEXT_FORMATS:
             raise ValueError(f"options.formats is for subtitles, which {self.kind} does not give")
+        if self.options.mix and self.kind not in DUBBED:
+            raise ValueError(
+                f"options.mix is for {' and '.join(DUBBED)}, whose dub is mixed with the original; {self.kind} has none"
+            )
+        if self.options.loudness and self.kind not in SPOKEN:
+            raise ValueError(f"options.loudness is for {', '.join(SPOKEN)}; {self.kind} gives no speech")
         if self.options.formats and len(set(self.options.formats)) < len(self.options.formats):
             raise ValueError("options.formats names a format more than once")
         return self
@@ -289,8 +302,9 @@ class VoiceView(BaseModel):
 
 
 class Languages(BaseModel):
-    """What the loaded models can do: languages understood, pairs translated, voices."""
+    """What the loaded models can do: languages understood, pairs translated, voices, ways to mix a dub."""
 
     heard: list[str]
     routes: list[RouteView]
     voices: list[VoiceView]
+    mixes: list[Mix]

@@ -23,7 +23,7 @@ from orchestrator.credits.prices import Quote, quote
 from orchestrator.errors import NotFoundError, OctaviaError
 from orchestrator.idempotency import KeyReusedError
 from orchestrator.jobs import progress
-from orchestrator.jobs.checks import Way, check_languages, check_media, languages_of, notices
+from orchestrator.jobs.checks import Way, check_languages, check_media, check_mix, languages_of, notices
 from orchestrator.jobs.kinds import OF_SUBTITLES
 from orchestrator.jobs.models import Artifact, Job, JobEvent, Rendition, SegmentRow
 from orchestrator.jobs.schemas import JobRequest, LineView, Notice, QuoteView, RenditionView, SegmentView
@@ -56,7 +56,7 @@ async def create(
 
     `fingerprint` says what is the same request, where the media's id does not: it came with the request.
     Raises NotFoundError for the media, UploadExpiredError, UnfitMediaError, SourceLanguageNeededError,
-    UnavailableLanguageError, KeyReusedError, DeletedJobError, InsufficientCreditsError.
+    UnavailableLanguageError, NoSeparationError, KeyReusedError, DeletedJobError, InsufficientCreditsError.
     """
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:
@@ -119,12 +119,13 @@ async def insist_on_active(session: AsyncSession, user_id: UUID) -> None:
 def _checked(request: JobRequest, media: Media, known: Capabilities | None) -> Way:
     """The languages of a job that can be done.
 
-    Raises UnfitMediaError, SourceLanguageNeededError, UnavailableLanguageError.
+    Raises UnfitMediaError, SourceLanguageNeededError, UnavailableLanguageError, NoSeparationError.
     """
     check_media(request, media)
     way = languages_of(request, media)
     if known is not None:
         check_languages(request, way, known)
+        check_mix(request.options.mix, known)
     return way
 
 
@@ -138,7 +139,7 @@ async def quoted(context: AppContext, user_id: UUID, request: JobRequest) -> Quo
     """What the request would cost, after the same checks as `create`; nothing is held.
 
     Raises NotFoundError for the media, UploadExpiredError, UnfitMediaError, SourceLanguageNeededError,
-    UnavailableLanguageError.
+    UnavailableLanguageError, NoSeparationError.
     """
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:

@@ -25,7 +25,7 @@ from orchestrator.inference import Hypothesis, Utterance
 from orchestrator.jobs import keys, progress, rows
 from orchestrator.jobs.advance import advance
 from orchestrator.jobs.captions import translated_cues
-from orchestrator.jobs.checks import remarks
+from orchestrator.jobs.checks import check_mix, remarks
 from orchestrator.jobs.context import current
 from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
@@ -63,6 +63,8 @@ async def check_route(job_id: str, source: str, target: str) -> None:
         needs_voice = _needs_voice(job, source, target)
         if base(source) != base(target) and not capabilities.route(source, target):
             raise NoTranslationError(source, target, capabilities)
+        if needs_voice:
+            check_mix(job.options.get("mix"), capabilities)
         voice = {target: _voice(job, target, capabilities).name} if needs_voice else {}
         for code, message in remarks(job.kind, source, target, job.options.get("voice"), capabilities):
             await progress.warn(session, job.id, code, message)
