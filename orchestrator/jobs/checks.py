@@ -7,7 +7,7 @@ from orchestrator.capabilities import PIVOT, Capabilities, base
 from orchestrator.dubbing.balance import Mix
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
-from orchestrator.jobs.schemas import JobRequest, Languages, RouteView, VoiceView
+from orchestrator.jobs.schemas import JobOptions, JobRequest, Languages, RouteView, VoiceView
 from orchestrator.media.models import Media
 
 CAN_GET = {
@@ -57,6 +57,31 @@ class NoSeparationError(OctaviaError):
             "no_separation",
             "keep_background needs a model that takes the voices out of the original's sound, and none is configured "
             "here. Ask for options.mix 'voice_over' or 'replace'; the operator can set OCTAVIA_SEPARATE.",
+            422,
+        )
+
+
+class NoCloningError(OctaviaError):
+    """No voice of the language can speak like somebody else."""
+
+    def __init__(self, languages: Iterable[str]) -> None:
+        super().__init__(
+            "no_cloning",
+            f"Voices cannot be cloned for {', '.join(languages)} here: no voice of the language can speak like somebody "
+            "else, or its licence does not allow it. Ask without options.clone_voices for a voice of ours; GET "
+            "/v1/languages shows which voices clone.",
+            422,
+        )
+
+
+class NoDiarizationError(OctaviaError):
+    """Nothing is configured that could tell speakers apart."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no_diarization",
+            "Nothing here tells speakers apart, so all are spoken with one voice. Ask without options.speakers; the "
+            "operator can set OCTAVIA_DIARIZE.",
             422,
         )
 
@@ -116,6 +141,16 @@ def languages_of(request: JobRequest, media: Media) -> Way:
     if source is None:
         raise SourceLanguageNeededError(media)
     return Way(source, request.target_languages or [source])
+
+
+def check_voices(options: JobOptions, targets: Iterable[str], known: Capabilities) -> None:
+    """Raises NoCloningError, NoDiarizationError where the loaded models cannot give the voices that are asked for."""
+    if options.clone_voices:
+        without = [target for target in targets if known.cloning_voice(target) is None]
+        if without:
+            raise NoCloningError(without)
+    if options.speakers is not None and options.speakers > 1 and known.diarizer is None:
+        raise NoDiarizationError
 
 
 def check_mix(mix: str | None, known: Capabilities) -> None:
@@ -211,6 +246,7 @@ def languages(known: Capabilities) -> Languages:
         routes=[_route(known, source, target) for source in sources for target in sorted(known.targets(source))],
         voices=[VoiceView.model_validate(voice) for voice in known.voices],
         mixes=mixes(known),
+        speakers_told_apart=known.diarizer is not None,
     )
 
 

@@ -13,6 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
+from orchestrator.accounts import audit
+from orchestrator.accounts.audit import SYSTEM, Origin
 from orchestrator.accounts.models import User
 from orchestrator.accounts.tokens import InvalidTokenError
 from orchestrator.capabilities import Capabilities
@@ -23,7 +25,7 @@ from orchestrator.credits.prices import Quote, quote
 from orchestrator.errors import NotFoundError, OctaviaError
 from orchestrator.idempotency import KeyReusedError
 from orchestrator.jobs import progress
-from orchestrator.jobs.checks import Way, check_languages, check_media, check_mix, languages_of, notices
+from orchestrator.jobs.checks import Way, check_languages, check_media, check_mix, check_voices, languages_of, notices
 from orchestrator.jobs.kinds import OF_SUBTITLES
 from orchestrator.jobs.models import Artifact, Job, JobEvent, Rendition, SegmentRow
 from orchestrator.jobs.schemas import JobRequest, LineView, Notice, QuoteView, RenditionView, SegmentView
@@ -50,7 +52,13 @@ class Created:
 
 
 async def create(
-    context: AppContext, user_id: UUID, request: JobRequest, key: str | None, *, fingerprint: str | None = None
+    context: AppContext,
+    user_id: UUID,
+    request: JobRequest,
+    key: str | None,
+    *,
+    fingerprint: str | None = None,
+    origin: Origin = SYSTEM,
 ) -> Created:
     """Check the request and, in one transaction, insert the job, hold its credits, and enqueue its workflow.
 
@@ -65,6 +73,8 @@ async def create(
         if earlier is None:
             created = await _insert(session, context, user_id, request, key, same, known)
             if created is not None:
+                if request.options.clone_voices:
+                    audit.record(session, user_id, "cloning_consent", origin, job=str(created.id))
                 return Created(created, new=True)
             # Another request with the key committed while ours waited for it.
             earlier = await _by_key(session, user_id, key, same)
@@ -119,13 +129,15 @@ async def insist_on_active(session: AsyncSession, user_id: UUID) -> None:
 def _checked(request: JobRequest, media: Media, known: Capabilities | None) -> Way:
     """The languages of a job that can be done.
 
-    Raises UnfitMediaError, SourceLanguageNeededError, UnavailableLanguageError, NoSeparationError.
+    Raises UnfitMediaError, SourceLanguageNeededError, UnavailableLanguageError, NoSeparationError, NoCloningError,
+    NoDiarizationError.
     """
     check_media(request, media)
     way = languages_of(request, media)
     if known is not None:
         check_languages(request, way, known)
         check_mix(request.options.mix, known)
+        check_voices(request.options, way.targets, known)
     return way
 
 
