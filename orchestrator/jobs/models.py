@@ -56,6 +56,8 @@ class Job(Base):
     options: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
     voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict)
     """The voice chosen for each target language when the work began."""
+    voice_speeds: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
+    """The real speeds each of those voices had then, by its name, as `VoiceSpeeds` keeps them."""
     status: Mapped[str] = mapped_column(default="pending")
     stage: Mapped[str | None]
     progress: Mapped[int] = mapped_column(default=0)
