@@ -3,8 +3,8 @@
 1. Only where nobody else speaks, in stretches of `PART_S` at least.
 2. A stretch is as clean as its speech stands out: decibels between its loud frames (90th percentile) and its quiet ones
    (10th). Nearly silent stretches and clipped ones are left out.
-3. The cleanest are taken until `WANTED_S` are together, a long one cut to what is missing; they are heard in the order of the
-   recording. Under `SHORTEST_S` there is no clip.
+3. The cleanest are taken until `WANTED_S` are together, a long one cut to what is missing; they are heard in the order
+   of the recording. Under `SHORTEST_S` there is no clip.
 """
 
 from collections.abc import Callable, Sequence

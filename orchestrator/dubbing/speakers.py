@@ -96,7 +96,7 @@ def alone(speaker: str, turns: Sequence[Turn]) -> list[Interval]:
 
 
 def cast(seconds: Mapping[str, float], voices: Sequence[str]) -> dict[str, str]:
-    """A voice for each speaker, whoever speaks most first: each another one while there are any, then from the start."""
+    """A voice for each speaker, whoever speaks most first: each another while there are any, then from the start."""
     ranked = sorted(seconds, key=lambda name: (-seconds[name], name))
     return {name: voices[at % len(voices)] for at, name in enumerate(ranked)}
 

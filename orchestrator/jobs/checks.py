@@ -201,16 +201,16 @@ def _leads(source: str | None, target: str, known: Capabilities) -> bool:
     return source is not None and bool(known.route(source, target))
 
 
-def notices(kind: str, asked: Way, voice: str | None, known: Capabilities) -> list[tuple[str, str]]:
+def notices(kind: str, asked: Way, options: JobOptions, known: Capabilities) -> list[tuple[str, str]]:
     """What to know of a job that can be done, as (code, message), each once."""
     found: dict[tuple[str, str], None] = {}
     for target in asked.targets:
-        found |= dict.fromkeys(remarks(kind, asked.source, target, voice, known))
+        found |= dict.fromkeys(remarks(kind, asked.source, target, options, known))
     return list(found)
 
 
 def remarks(
-    kind: str, source: str | None, target: str, voice: str | None, known: Capabilities
+    kind: str, source: str | None, target: str, options: JobOptions, known: Capabilities
 ) -> list[tuple[str, str]]:
     """What to tell the user of a pair that can be had, as (code, message); `source` None: not known yet."""
     if source is not None and base(source) == base(target):
@@ -226,7 +226,14 @@ def remarks(
                 "Other text comes out wrong; the standard set has real models.",
             )
         )
-    speaker = known.voice_for(target, voice) if kind in SPOKEN else None
+    speaker = known.voice_for(target, options.voice, options.gender) if kind in SPOKEN else None
+    if speaker is not None and options.gender and speaker.gender != options.gender:
+        found.append(
+            (
+                "no_voice_of_gender",
+                f"There is no {options.gender} voice for '{target}': '{speaker.name}' speaks instead.",
+            )
+        )
     if speaker is not None and base(speaker.language) != base(target):
         found.append(
             (

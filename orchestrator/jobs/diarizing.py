@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.capabilities import Capabilities
 from orchestrator.database import patiently
+from orchestrator.dubbing.pace import VoiceSpeeds
 from orchestrator.dubbing.reference import SHORTEST_S, choose
 from orchestrator.dubbing.speakers import Turn, alone, cast, joined, pieces, seconds_by_speaker
 from orchestrator.dubbing.timeline import Interval
@@ -126,7 +127,8 @@ async def settle_speakers(job_id: str) -> None:
     heard = [[Turn(*turn) for turn in piece.turns or []] for piece in told]
     turns = joined(spans, heard, job.options.get("speakers"))
     seconds = seconds_by_speaker(turns) or {EVERYBODY: sum(window.speech for window in windows)}
-    voices = _cast(job, seconds, await current().models.capabilities_patiently())
+    known = await current().models.capabilities_patiently()
+    voices = _cast(job, seconds, known)
     values = [
         {"job_id": job.id, "name": name, "seconds": round(length, 3), "voices": voices[name]}
         for name, length in seconds.items()
@@ -138,9 +140,13 @@ async def settle_speakers(job_id: str) -> None:
             within = _within(turns, window)
             place = (HeardWindow.job_id == job.id, HeardWindow.index == window.index)
             await session.execute(update(HeardWindow).where(*place).values(turns=within))
-        if job.kind in DUBBED:
+        speeds = {name: speed.kept() for name, speed in _speeds(voices, known).items()}
+        await session.execute(update(Job).where(Job.id == job.id).values(voice_speeds=Job.voice_speeds.concat(speeds)))
+        if not job.options.get("clone_voices"):
             for language, shared in _shared(voices).items():
-                message = f"There are fewer voices for '{language}' than people who speak: some share a voice ({shared})."
+                message = (
+                    f"There are fewer voices for '{language}' than people who speak: some share a voice ({shared})."
+                )
                 await progress.warn(session, job.id, "shared_voice", message)
 
     await patiently(current().engine, store)
@@ -170,8 +176,15 @@ def _cast(job: Job, seconds: Mapping[str, float], known: Capabilities) -> dict[s
     return voices
 
 
+def _speeds(voices: Mapping[str, Mapping[str, str]], known: Capabilities) -> dict[str, VoiceSpeeds]:
+    """The speeds of every voice that was given, as they are now."""
+    given = {(language, name) for chosen in voices.values() for language, name in chosen.items()}
+    found = {name: known.voice_for(language, name) for language, name in given}
+    return {name: voice.speeds for name, voice in found.items() if voice is not None}
+
+
 def _shared(voices: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """By language, the voices that several speakers share, in words. Cloned ones differ by their clips."""
+    """By language, the voices that several speakers share, in words."""
     found: dict[str, str] = {}
     for language in {language for chosen in voices.values() for language in chosen}:
         names = [chosen[language] for chosen in voices.values() if language in chosen]
@@ -242,9 +255,7 @@ def _all_turns(windows: Sequence[HeardWindow]) -> list[Turn]:
     return [Turn(*each) for each in sorted(told)]
 
 
-async def _spans(
-    job_id: str, name: str, turns: Sequence[Turn], windows: Sequence[HeardWindow]
-) -> list[Interval]:
+async def _spans(job_id: str, name: str, turns: Sequence[Turn], windows: Sequence[HeardWindow]) -> list[Interval]:
     """The cleanest parts of a speaker, held to where voice activity found speech."""
     free = alone(name, turns)
     speech = sorted({(start, end) for window in windows for start, end in window.stretches})
@@ -279,4 +290,3 @@ async def clip_of(speaker: JobSpeaker) -> tuple[Samples, int] | None:
     data = await current().storage.read(speaker.reference["key"])
     samples, rate = await asyncio.to_thread(soundfile.read, io.BytesIO(data), dtype="float32")
     return samples, rate
-

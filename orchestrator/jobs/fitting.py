@@ -89,7 +89,9 @@ async def _spoken(language: str, speaker: Speaker, choice: Choice) -> Samples:
 
     What the voice does not reach by itself, and what it misses, a filter adds.
     """
-    asked = Utterance(choice.candidate.text, language, speaker.voice, speaker.speeds.asked(choice.fit.speed), SEED, speaker.like)
+    asked = Utterance(
+        choice.candidate.text, language, speaker.voice, speaker.speeds.asked(choice.fit.speed), SEED, speaker.like
+    )
     speech = await current().models.synthesize(asked)
     samples = await asyncio.to_thread(lambda: heard(resample(speech.samples, speech.sample_rate), RATE))
     faster = tempo(

@@ -112,7 +112,9 @@ async def listen(job_id: str) -> int:
 
     async def piece(start: int) -> SpeechActivity:
         async with gate:
-            return await current().models.speech_activity(await read_sound(job_id, start, start + PIECE_S * SPEECH_RATE))
+            return await current().models.speech_activity(
+                await read_sound(job_id, start, start + PIECE_S * SPEECH_RATE)
+            )
 
     starts = range(0, samples, PIECE_S * SPEECH_RATE)
     found = await asyncio.gather(*(piece(start) for start in starts))

@@ -159,7 +159,7 @@ async def quoted(context: AppContext, user_id: UUID, request: JobRequest) -> Quo
         there = (await balance(session, user_id)).available
     way = _checked(request, media, known)
     price = _price(context.settings, request, media, way)
-    told = notices(request.kind, way, request.options.voice, known) if known else []
+    told = notices(request.kind, way, request.options, known) if known else []
     return QuoteView(
         credits=price.credits,
         lines=[LineView(language=line.language, credits=line.credits) for line in price.lines],

@@ -52,14 +52,15 @@ async def check_route(job_id: str, source: str, target: str) -> None:
 
     async def work(session: AsyncSession) -> None:
         job = await rows.job(session, job_id)
+        options = JobOptions.model_validate(job.options)
         needs_voice = _needs_voice(job, source, target)
         if base(source) != base(target) and not capabilities.route(source, target):
             raise NoTranslationError(source, target, capabilities)
         if needs_voice:
             check_mix(job.options.get("mix"), capabilities)
-            check_voices(JobOptions.model_validate(job.options), [target], capabilities)
+            check_voices(options, [target], capabilities)
         voice = voice_of(job, target, capabilities) if needs_voice else None
-        for code, message in remarks(job.kind, source, target, job.options.get("voice"), capabilities):
+        for code, message in remarks(job.kind, source, target, options, capabilities):
             await progress.warn(session, job.id, code, message)
         if voice:
             speeds = {voice.name: voice.speeds.kept(), **job.voice_speeds}
