@@ -67,9 +67,9 @@ class NoCloningError(OctaviaError):
     def __init__(self, languages: Iterable[str]) -> None:
         super().__init__(
             "no_cloning",
-            f"Voices cannot be cloned for {', '.join(languages)} here: no voice of the language can speak like somebody "
-            "else, or its licence does not allow it. Ask without options.clone_voices for a voice of ours; GET "
-            "/v1/languages shows which voices clone.",
+            f"Voices cannot be cloned for {', '.join(languages)} here: no voice of the language can speak like "
+            "somebody else, or its licence does not allow it. Ask without options.clone_voices for a voice of ours; "
+            "GET /v1/languages shows which voices clone.",
             422,
         )
 
@@ -228,12 +228,8 @@ def remarks(
         )
     speaker = known.voice_for(target, options.voice, options.gender) if kind in SPOKEN else None
     if speaker is not None and options.gender and speaker.gender != options.gender:
-        found.append(
-            (
-                "no_voice_of_gender",
-                f"There is no {options.gender} voice for '{target}': '{speaker.name}' speaks instead.",
-            )
-        )
+        message = f"There is no {options.gender} voice for '{target}': '{speaker.name}' speaks instead."
+        found.append(("no_voice_of_gender", message))
     if speaker is not None and base(speaker.language) != base(target):
         found.append(
             (

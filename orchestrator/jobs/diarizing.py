@@ -51,8 +51,8 @@ class NothingToCloneError(OctaviaError):
     def __init__(self) -> None:
         super().__init__(
             "nothing_to_clone",
-            f"No voice can be cloned from this file: nobody in it speaks clearly and alone for {SHORTEST_S:.0f} seconds. "
-            "Your credits are back. Ask without options.clone_voices for a voice of ours.",
+            "No voice can be cloned from this file: nobody in it speaks clearly and alone for "
+            f"{SHORTEST_S:.0f} seconds. Your credits are back. Ask without options.clone_voices for a voice of ours.",
             422,
         )
 
@@ -229,8 +229,8 @@ async def take_references(job_id: str) -> None:
             await session.execute(_of(job, name).values(voices=voices))
             who = name or "The speaker"
             message = (
-                f"{who} does not speak clearly and alone for {SHORTEST_S:.0f} seconds: their voice could not be cloned, "
-                f"and a voice of ours speaks ({', '.join(sorted(set(voices.values())))})."
+                f"{who} does not speak clearly and alone for {SHORTEST_S:.0f} seconds: their voice could not be "
+                f"cloned, and a voice of ours speaks ({', '.join(sorted(set(voices.values())))})."
             )
             await progress.warn(session, job.id, "not_cloned", message)
 

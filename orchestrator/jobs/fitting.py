@@ -30,7 +30,8 @@ Samples = npt.NDArray[np.float32]
 async def plan_passage(
     spoken: Sequence[tuple[SegmentRow, Rendition]], speakers: Sequence[Speaker], *, read_aloud: bool = False
 ) -> list[Choice]:
-    """For each segment the translation and speed that fit its speaker. Only where the best is not at ease others are measured.
+    """For each segment the translation and speed that fit its speaker. Others than the best are measured where it is
+    not at ease.
 
     `read_aloud`: the segments' times are those of cues, which stay longer than their words take.
     """

@@ -31,8 +31,8 @@ class JobOptions(BaseModel):
     subtitle file is written in its own format and, without its tags, in these. `mix`: the dub takes the place of the
     original's sound (replace, when left out), speaks over it while it is turned down (voice_over), or has its music and
     noises under it without its voices (keep_background, where GET /v1/languages lists it). `loudness` of a dub in LUFS:
-    -16 when left out, -23 for broadcasting (EBU R128), -14 for streaming. `gender`: of the voice, where there is a choice
-    and none is named. `speakers`: how many people speak, where you know it and speakers are told apart (GET
+    -16 when left out, -23 for broadcasting (EBU R128), -14 for streaming. `gender`: of the voice, where there is a
+    choice and none is named. `speakers`: how many people speak, where you know it and speakers are told apart (GET
     /v1/languages says whether they are): each gets a voice of their own while there are any. `clone_voices`: each
     speaker's own voice, from the cleanest seconds of them; it needs `cloning_consent`, your statement that everybody
     whose voice is cloned has agreed to it, which is recorded. `project_id`: a mark of yours, of which nothing depends.
