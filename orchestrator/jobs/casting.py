@@ -30,12 +30,13 @@ class NoVoiceError(OctaviaError):
 
 
 async def speakers_of(job: Job, language: str, segments: Sequence[SegmentRow]) -> list[Speaker]:
-    """Who speaks each segment in a language. Raises NoVoiceError."""
+    """Who speaks each segment in a language; what nobody is told to say, whoever says most. Raises NoVoiceError."""
     cast = {each.name: each for each in await patiently(current().engine, lambda at: rows.speakers(at, str(job.id)))}
     known = await current().models.capabilities_patiently()
+    most = max(cast.values(), key=lambda each: (each.seconds, each.name), default=None)
     found: dict[str, Speaker] = {}
     for name in {segment.speaker or EVERYBODY for segment in segments}:
-        found[name] = await _speaker(job, language, cast.get(name), known)
+        found[name] = await _speaker(job, language, cast.get(name, most), known)
     return [found[segment.speaker or EVERYBODY] for segment in segments]
 
 

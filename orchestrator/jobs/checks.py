@@ -143,10 +143,12 @@ def languages_of(request: JobRequest, media: Media) -> Way:
     return Way(source, request.target_languages or [source])
 
 
-def check_voices(options: JobOptions, targets: Iterable[str], known: Capabilities) -> None:
+def check_voices(options: JobOptions, asked: Way, known: Capabilities) -> None:
     """Raises NoCloningError, NoDiarizationError where the loaded models cannot give the voices that are asked for."""
     if options.clone_voices:
-        without = [target for target in targets if known.cloning_voice(target) is None]
+        own = asked.source and base(asked.source)
+        dubbed = [target for target in asked.targets if base(target) != own]
+        without = [target for target in dubbed if known.cloning_voice(target) is None]
         if without:
             raise NoCloningError(without)
     if options.speakers is not None and options.speakers > 1 and known.diarizer is None:

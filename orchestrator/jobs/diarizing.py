@@ -18,7 +18,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.capabilities import Capabilities
+from orchestrator.capabilities import Capabilities, base
 from orchestrator.database import patiently
 from orchestrator.dubbing.pace import VoiceSpeeds
 from orchestrator.dubbing.reference import SHORTEST_S, choose
@@ -114,15 +114,18 @@ async def _turns(audio: Samples, speakers: int | None, *, whole: bool) -> list[t
 async def settle_speakers(job_id: str) -> None:
     """The speakers of the whole from those of its pieces, and the voice each is given in every language."""
 
-    async def read(session: AsyncSession) -> tuple[Job, Sequence[DiarizedPiece], Sequence[HeardWindow]]:
+    async def read(session: AsyncSession) -> tuple[Job, Sequence[DiarizedPiece], Sequence[HeardWindow], bool]:
         told = select(DiarizedPiece).where(DiarizedPiece.job_id == UUID(job_id)).order_by(DiarizedPiece.index)
         return (
             await rows.job(session, job_id),
             (await session.scalars(told)).all(),
             await rows.windows(session, job_id),
+            bool(await rows.speakers(session, job_id)),
         )
 
-    job, told, windows = await patiently(current().engine, read)
+    job, told, windows, is_settled = await patiently(current().engine, read)
+    if job.status != "processing" or is_settled:
+        return
     spans = [Interval(piece.start, piece.end) for piece in told]
     heard = [[Turn(*turn) for turn in piece.turns or []] for piece in told]
     turns = joined(spans, heard, job.options.get("speakers"))
@@ -140,8 +143,8 @@ async def settle_speakers(job_id: str) -> None:
             within = _within(turns, window)
             place = (HeardWindow.job_id == job.id, HeardWindow.index == window.index)
             await session.execute(update(HeardWindow).where(*place).values(turns=within))
-        speeds = {name: speed.kept() for name, speed in _speeds(voices, known).items()}
-        await session.execute(update(Job).where(Job.id == job.id).values(voice_speeds=Job.voice_speeds.concat(speeds)))
+        speeds = {name: speed.kept() for name, speed in _speeds(voices, known).items()} | job.voice_speeds
+        await session.execute(update(Job).where(Job.id == job.id).values(voice_speeds=speeds))
         if not job.options.get("clone_voices"):
             for language, shared in _shared(voices).items():
                 message = (
@@ -164,7 +167,7 @@ def _cast(job: Job, seconds: Mapping[str, float], known: Capabilities) -> dict[s
     voices: dict[str, dict[str, str]] = {name: {} for name in seconds}
     if job.kind not in DUBBED or job.options.get("voice"):
         return voices
-    for language in job.target_languages:
+    for language in _dubbed(job):
         cloning = known.cloning_voice(language) if job.options.get("clone_voices") else None
         if job.options.get("clone_voices") and cloning is None:
             raise NoCloningError([language])
@@ -174,6 +177,12 @@ def _cast(job: Job, seconds: Mapping[str, float], known: Capabilities) -> dict[s
             for name, voice in cast(seconds, [cloning.name] if cloning else names).items():
                 voices[name][language] = voice
     return voices
+
+
+def _dubbed(job: Job) -> list[str]:
+    """The target languages but the one the media is in, whose own sound is kept."""
+    own = job.source_language or job.detected_language
+    return [language for language in job.target_languages if own is None or base(own) != base(language)]
 
 
 def _speeds(voices: Mapping[str, Mapping[str, str]], known: Capabilities) -> dict[str, VoiceSpeeds]:
@@ -197,6 +206,8 @@ def _shared(voices: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 async def take_references(job_id: str) -> None:
     """The clip each speaker's voice is cloned from. Who speaks too little gets a voice of ours, with a warning.
 
+    Nothing to do where they were taken, or no language needs a voice.
+
     Raises NothingToCloneError where that is everybody.
     """
 
@@ -206,6 +217,12 @@ async def take_references(job_id: str) -> None:
         return job, media, await rows.windows(session, job_id), await rows.speakers(session, job_id)
 
     job, media, windows, speakers = await patiently(current().engine, read)
+    if (
+        job.status != "processing"
+        or any(each.reference for each in speakers)
+        or not any(each.voices for each in speakers)
+    ):
+        return
     turns = _all_turns(windows)
     known = await current().models.capabilities_patiently()
     chosen = {each.name: await _spans(job_id, each.name, turns, windows) for each in speakers}
@@ -243,7 +260,7 @@ def _of(job: Job, name: str) -> Any:
 
 def _ours(job: Job, known: Capabilities) -> dict[str, str]:
     """The voice by language of who cannot be cloned."""
-    found = {language: known.voice_for(language, None, job.options.get("gender")) for language in job.target_languages}
+    found = {language: known.voice_for(language, None, job.options.get("gender")) for language in _dubbed(job)}
     return {language: voice.name for language, voice in found.items() if voice is not None}
 
 

@@ -64,7 +64,8 @@ async def create(
 
     `fingerprint` says what is the same request, where the media's id does not: it came with the request.
     Raises NotFoundError for the media, UploadExpiredError, UnfitMediaError, SourceLanguageNeededError,
-    UnavailableLanguageError, NoSeparationError, KeyReusedError, DeletedJobError, InsufficientCreditsError.
+    UnavailableLanguageError, NoSeparationError, NoCloningError, NoDiarizationError, KeyReusedError, DeletedJobError,
+    InsufficientCreditsError.
     """
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:
@@ -137,7 +138,7 @@ def _checked(request: JobRequest, media: Media, known: Capabilities | None) -> W
     if known is not None:
         check_languages(request, way, known)
         check_mix(request.options.mix, known)
-        check_voices(request.options, way.targets, known)
+        check_voices(request.options, way, known)
     return way
 
 
@@ -151,7 +152,7 @@ async def quoted(context: AppContext, user_id: UUID, request: JobRequest) -> Quo
     """What the request would cost, after the same checks as `create`; nothing is held.
 
     Raises NotFoundError for the media, UploadExpiredError, UnfitMediaError, SourceLanguageNeededError,
-    UnavailableLanguageError, NoSeparationError.
+    UnavailableLanguageError, NoSeparationError, NoCloningError, NoDiarizationError.
     """
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:

@@ -21,7 +21,7 @@ from orchestrator.jobs import progress, rows
 from orchestrator.jobs.advance import advance
 from orchestrator.jobs.captions import translated_cues
 from orchestrator.jobs.casting import speakers_of, voice_of
-from orchestrator.jobs.checks import check_mix, check_voices, remarks
+from orchestrator.jobs.checks import Way, check_mix, check_voices, remarks
 from orchestrator.jobs.context import current
 from orchestrator.jobs.fitting import plan_passage, speak
 from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
@@ -58,7 +58,7 @@ async def check_route(job_id: str, source: str, target: str) -> None:
             raise NoTranslationError(source, target, capabilities)
         if needs_voice:
             check_mix(job.options.get("mix"), capabilities)
-            check_voices(options, [target], capabilities)
+            check_voices(options, Way(source, [target]), capabilities)
         voice = voice_of(job, target, capabilities) if needs_voice else None
         for code, message in remarks(job.kind, source, target, options, capabilities):
             await progress.warn(session, job.id, code, message)
