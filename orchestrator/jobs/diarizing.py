@@ -217,11 +217,8 @@ async def take_references(job_id: str) -> None:
         return job, media, await rows.windows(session, job_id), await rows.speakers(session, job_id)
 
     job, media, windows, speakers = await patiently(current().engine, read)
-    if (
-        job.status != "processing"
-        or any(each.reference for each in speakers)
-        or not any(each.voices for each in speakers)
-    ):
+    taken, wanted = any(each.reference for each in speakers), any(each.voices for each in speakers)
+    if job.status != "processing" or taken or not wanted:
         return
     turns = _all_turns(windows)
     known = await current().models.capabilities_patiently()

@@ -130,7 +130,8 @@ class Listed:
 class ByLoudness:
     """Tells two speakers apart by the rule that one is loud and the other soft, wherever it is quiet between them.
 
-    `loud` is the least peak of a loud turn; `sleep_s` is how long it takes for a recording.
+    `loud` is the least peak of a loud turn; `sleep_s` is how long it takes for a recording, and in the file `diary` it
+    writes a line when it begins with one.
     """
 
     RATE, BLOCK, QUIET, APART = 16_000, 800, 0.01, 12  # a turn ends with 12 quiet blocks of 50 ms
@@ -139,6 +140,7 @@ class ByLoudness:
         (self._weights,) = weights
         self._loud = float(parameters.get("loud", "0.25"))
         self._sleep_s = float(parameters.get("sleep_s", "0"))
+        self._diary = Path(parameters.get("diary", "/dev/null"))
 
     def load(self) -> None:
         pass
@@ -148,6 +150,8 @@ class ByLoudness:
 
     def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
         del requested
+        with self._diary.open("a") as diary:
+            diary.write("begun\n")
         time.sleep(self._sleep_s)
         return [self._answer(request) for request in batch]
 
