@@ -23,9 +23,24 @@ from orchestrator.local.ports import free_port
 from tests import tiny_voices
 from tests.fixtures_model_plane import Plane, start_plane
 from tests.fixtures_system import SAMPLE, System, finish, system_environment
-from tests.orchestrator.jobs.voices_plane import ENTRY, REPOSITORY, entries, fixture_config
 
 pytestmark = pytest.mark.soak
+REPOSITORY = Path(__file__).parents[2] / "model_repo"
+DIARIZER = """
+parameters {{ key: "class" value: {{ string_value: "tests.serve.fixture_models:ByLoudness" }} }}
+parameters {{ key: "sleep_s" value: {{ string_value: "{sleep_s}" }} }}
+parameters {{ key: "diary" value: {{ string_value: "{diary}" }} }}
+"""
+ENTRY = """
+[[weights]]
+name = "{name}"
+model = "{model}"
+source = "file:{folder}"
+licence = "CC0-1.0"
+licence_chain = "CC0-1.0: ours"
+paid_use = true
+{more}
+"""
 RATE = 16_000
 PAUSES = [(7.8, 9.0), (11.9, 12.7), (17.8, 19.1), (24.95, 25.8)]
 """Between the sample's sentences, in seconds: there the one falls silent and the other begins."""
@@ -64,9 +79,9 @@ def write_repository(root: Path) -> Path:
     """A copy of model_repo/ with the diarizer and the voices of this test."""
     repository = root / "model_repo"
     shutil.copytree(REPOSITORY, repository)
-    diarize = fixture_config("diarize", sleep_s=str(SLEEP_S), diary=str(root / "diary"))
-    (repository / "diarize" / "config.pbtxt").write_text(diarize)
-    catalogue = entries(root, "by-loudness")
+    with (repository / "diarize" / "config.pbtxt").open("a") as file:
+        file.write(DIARIZER.format(sleep_s=SLEEP_S, diary=root / "diary"))
+    catalogue = ENTRY.format(name="by-loudness", model="diarize", folder=root, more="")
     for name, gender in VOICES.items():
         folder = tiny_voices.vits(root / name).folder
         more = f'sets = ["starter"]\nlanguages = ["es"]\ngender = "{gender}"'

@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,8 @@ from orchestrator.media.models import Media
 from orchestrator.notifications.mailer import OutboxMailer
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
-from tests.fixtures_model_plane import Plane
 from tests.orchestrator.jobs.voices_plane import RATE as TALK_RATE
-from tests.orchestrator.jobs.voices_plane import Said, conversation, start_voices_plane
+from tests.orchestrator.jobs.voices_plane import Said, conversation, whistling
 
 Sessions = async_sessionmaker[AsyncSession]
 MakeMedia = Callable[..., Awaitable[Media]]
@@ -148,18 +147,10 @@ def tone(seconds: float) -> bytes:
     return file.getvalue()
 
 
-@pytest.fixture(scope="package")
-def voices_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    """Five voices that whistle in German, one in French that clones, and a diarizer that goes by loudness."""
-    plane = start_voices_plane(tmp_path_factory.mktemp("voices_plane"))
-    yield plane
-    plane.stop()
-
-
 @pytest.fixture
-async def storage_with_voices(storage_of_steps: Storage, voices_plane: Plane) -> AsyncIterator[Storage]:
-    """As `storage_of_steps`, with those models."""
-    async with Inference(voices_plane.address, wait_s=30) as models:
+async def storage_with_voices(storage_of_steps: Storage) -> AsyncIterator[Storage]:
+    """As `storage_of_steps`, with models whose voices whistle."""
+    async with whistling() as address, Inference(address, wait_s=30) as models:
         context.use(dataclasses.replace(context.current(), models=models))
         yield storage_of_steps
 

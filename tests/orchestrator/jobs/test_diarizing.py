@@ -18,7 +18,7 @@ from orchestrator.jobs.checks import NoCloningError
 from orchestrator.jobs.models import DiarizedPiece, HeardWindow, Job, JobSpeaker
 from orchestrator.storage import Storage
 from tests.orchestrator.jobs.conftest import MakeTalk
-from tests.orchestrator.jobs.voices_plane import LOUD, SOFT
+from tests.orchestrator.jobs.voices_plane import LOUD, SOFT, whistling
 from tests.serve.fixture_models import note_of
 
 pytestmark = pytest.mark.anyio
@@ -132,10 +132,10 @@ async def test_nobody_is_told_apart_where_one_speaks_or_nobody_is_heard(
 
 
 async def test_pieces_are_planned_only_where_a_diarizer_is_configured(
-    storage_of_steps: Storage, make_talk: MakeTalk, model_plane: str
+    storage_of_steps: Storage, make_talk: MakeTalk
 ) -> None:
     job = await make_talk(TALK, 22)
-    async with Inference(model_plane, wait_s=30) as models:
+    async with whistling(diarizer=False) as address, Inference(address, wait_s=30) as models:
         context.use(dataclasses.replace(context.current(), models=models))
         assert await diarizing.plan_speakers(str(job.id)) == 0
         with pytest.raises(ModelRefusedError, match="OCTAVIA_DIARIZE"):
