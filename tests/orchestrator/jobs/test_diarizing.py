@@ -103,7 +103,7 @@ async def test_the_speakers_of_two_pieces_are_the_same_people(
     storage_with_voices: Storage, make_talk: MakeTalk, make_session: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(speakers, "PIECE_S", 13.0)
-    monkeypatch.setattr(speakers, "OVERLAP_S", 4.0)
+    monkeypatch.setattr(speakers, "OVERLAP_S", 3.5)
     job = await make_talk(TALK, 22)
     assert await tell_apart(job) == 2
     async with make_session() as session:
