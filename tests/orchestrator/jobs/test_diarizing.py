@@ -99,19 +99,36 @@ async def test_the_steps_run_twice_change_nothing(
     assert await storage_with_voices.read(keys.reference(str(job.id), "SPEAKER_01")) == clip
 
 
-async def test_the_speakers_of_two_pieces_are_the_same_people(
-    storage_with_voices: Storage, make_talk: MakeTalk, make_session: Sessions, monkeypatch: pytest.MonkeyPatch
+BOTH_IN_THE_OVERLAP = [(1.0, 9.0, LOUD), (10.0, 11.0, SOFT), (12.0, 14.0, LOUD), (15.0, 17.0, SOFT)]
+
+
+@pytest.mark.parametrize(
+    ("talk", "options", "third"),
+    [
+        pytest.param(BOTH_IN_THE_OVERLAP, {}, "SPEAKER_00", id="both speak where the pieces overlap"),
+        pytest.param(TALK, {"speakers": 2}, "SPEAKER_00", id="one does not, but there are two"),
+        pytest.param(TALK, {}, "SPEAKER_02", id="one does not, and nobody says how many there are"),
+    ],
+)
+async def test_the_speakers_of_two_pieces_are_the_same_people_where_that_can_be_known(
+    storage_with_voices: Storage,
+    make_talk: MakeTalk,
+    make_session: Sessions,
+    monkeypatch: pytest.MonkeyPatch,
+    talk: list[tuple[float, float, int]],
+    options: dict[str, object],
+    third: str,
 ) -> None:
     monkeypatch.setattr(speakers, "PIECE_S", 13.0)
     monkeypatch.setattr(speakers, "OVERLAP_S", 3.5)
-    job = await make_talk(TALK, 22)
+    job = await make_talk(talk, 22, options=options)
     assert await tell_apart(job) == 2
     async with make_session() as session:
         pieces = (await session.scalars(sa.select(DiarizedPiece).order_by(DiarizedPiece.index))).all()
     assert pieces[1].turns is not None
     assert pieces[1].turns[0][2] == "SPEAKER_00"  # of its own: the one who speaks first in it is soft
     assert pieces[1].turns[0][0] == pytest.approx(10.0, abs=0.1)  # seconds of the media
-    assert await said(make_session, job) == [["SPEAKER_00"], ["SPEAKER_01"], ["SPEAKER_00"], ["SPEAKER_01"]]
+    assert await said(make_session, job) == [["SPEAKER_00"], ["SPEAKER_01"], [third], ["SPEAKER_01"]]
 
 
 @pytest.mark.parametrize(("speakers", "people"), [(2, 2), (5, 2)])
