@@ -22,14 +22,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
-import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import RESULTS, machine
 from benchmarks.passage import VOICE, Passage, build
-from orchestrator.database import make_engine
 from orchestrator.dubbing import fit
+from orchestrator.dubbing.edges import audible
 from orchestrator.dubbing.fit import FASTEST, Candidate, Choice, Slot, place, slots
 from orchestrator.dubbing.pace import APART_S, FAST
 from orchestrator.dubbing.report import TIGHT_S
@@ -44,7 +43,8 @@ SAMPLE = Path(__file__).parents[1] / "samples" / "sense-and-sensibility.mp4"
 TARGET = "es"
 AUDIBLE = 0.01
 HEARD_RATE = 16_000
-RENDITIONS = sa.text("select segment, candidates from rendition where job_id = :job and language = :language")
+HYPOTHESES = 8
+"""Twice as many as a job asks for: are they worth it?"""
 console = Console(width=140)
 
 Samples = npt.NDArray[np.float32]
@@ -133,8 +133,8 @@ def _jumps(slots: Sequence[Slot], lengths: Sequence[float], speeds: Sequence[flo
     ]
 
 
-async def dub(client: Client, source: Path, folder: Path) -> tuple[str, list[dict[str, Any]], Samples]:
-    """Dub a file's sound: the job's id, its segments, and the dub [n] at HEARD_RATE."""
+async def dub(client: Client, source: Path, folder: Path) -> tuple[list[dict[str, Any]], Samples]:
+    """Dub a file's sound: its segments, and the dub [n] at HEARD_RATE."""
     media = await client.upload(source)
     wanted = {"kind": "audio_translation", "media_id": media["id"], "target_languages": [TARGET]}
     job = await client.start({**wanted, "source_language": "en", "options": {"format": "wav"}})
@@ -145,19 +145,14 @@ async def dub(client: Client, source: Path, folder: Path) -> tuple[str, list[dic
     path = await client.download(job["id"], f"{TARGET}.wav", folder / f"{source.stem}.{TARGET}.wav")
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     sound = np.asarray(soxr.resample(samples[:, 0], rate, HEARD_RATE), np.float32)
-    return job["id"], await client.segments(job["id"]), sound
+    return await client.segments(job["id"]), sound
 
 
-async def candidates_of(database_url: str, models: Inference, job: str) -> list[list[Candidate]]:
-    """Each segment's n-best with the seconds the voice takes for each, all measured."""
-    engine = make_engine(database_url)
-    async with engine.connect() as connection:
-        found = await connection.execute(RENDITIONS, {"job": job, "language": TARGET})
-        rows = [each.candidates for each in sorted(found, key=lambda each: each.segment)]
-    await engine.dispose()
-    flat = [each for row in rows for each in row]
-    seconds = iter(await models.seconds([Utterance(each["text"], TARGET, VOICE) for each in flat]))
-    return [[Candidate(each["text"], each["score"], next(seconds)) for each in row] for row in rows]
+async def candidates_of(models: Inference, segments: Sequence[dict[str, Any]]) -> list[list[Candidate]]:
+    """Each segment's n-best with the seconds each is heard for."""
+    found = await models.translate([each["text"] for each in segments], "en", TARGET, HYPOTHESES)
+    seconds = iter(await models.seconds([Utterance(each.text, TARGET, VOICE) for row in found for each in row]))
+    return [[Candidate(each.text, each.score, audible(next(seconds))) for each in row] for row in found]
 
 
 def compare(segments: Sequence[dict[str, Any]], candidates: Sequence[Sequence[Candidate]], seconds: float) -> Table:
@@ -175,7 +170,7 @@ def compare(segments: Sequence[dict[str, Any]], candidates: Sequence[Sequence[Ca
         "best translation": _by_passage(segments, there, best),
         **{
             f"{count}-best": _by_passage(segments, there, [row[:count] for row in candidates])
-            for count in range(2, max(len(row) for row in candidates) + 1)
+            for count in (2, 4, HYPOTHESES)
         },
     }
     columns = (
@@ -249,13 +244,13 @@ async def measure(seconds: float, comparing: bool, folder: Path) -> None:
         passage = await build(models, folder / "passage.wav", seconds)
         figures = {}
         for path, known in ((SAMPLE, None), (passage.path, passage)):
-            job, segments, sound = await dub(client, path, folder)
+            segments, sound = await dub(client, path, folder)
             judged = judge(segments, sound, len(sound) / HEARD_RATE, known)
             figures[path.name] = asdict(judged)
             console.print(path.name, f"{len(sound) / HEARD_RATE:.1f} s,", machine())
             console.print_json(json.dumps({name: _rounded(value) for name, value in asdict(judged).items()}))
         if comparing:
-            candidates = await candidates_of(address.database_url, models, job)
+            candidates = await candidates_of(models, segments)
             console.print(compare(segments, candidates, passage.seconds))
             figures["candidates"] = [[asdict(each) for each in row] for row in candidates]
             figures["segments"] = segments

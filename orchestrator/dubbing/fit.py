@@ -3,7 +3,7 @@
 1. A slot runs from the segment's onset to `GUARD_S` before the next onset, at least over the original speech itself;
    the last one runs to the end of the media. Whatever fits it needs no hurry: the pause is absorbed first.
 2. Of the n-best translations those within `MARGIN` of the best score may be said. How long the voice takes for one is
-   known exactly before it is spoken.
+   known before it is spoken.
 3. Every way to say a passage (a translation and a speed for each segment) has a cost, the sum of `Costs`:
    a. speech past its slot costs the most, then speed over `FAST`, up to `FASTEST`: paid only where no other
       translation and no pause helps;

@@ -129,18 +129,32 @@ class VoiceSpeeds:
 ALL_SPEEDS = VoiceSpeeds(SLOWEST, FASTEST)
 """Of a voice that does not say otherwise."""
 
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Seconds that speech is planned to take: `whole` with the quiet around it, `audible` without; and the `room` it
+    has before the next begins.
+    """
+
+    whole: float
+    audible: float
+    room: float
+
+
 NEAR_S = 0.02
 """Speech this near to its plan is left as it is spoken."""
 
 
-def tempo(real: float, spoken: float, planned: float, room: float) -> float | None:
-    """By how much speech of `real` seconds is sped up to be as planned; None where it is well as it is.
+def tempo(real: float, audible: float, spoken: float, planned: Planned) -> float:
+    """By how much speech is sped up to be as planned; 1.0 where it is well as it is.
 
-    It was spoken at real speed `spoken`, is planned to take `planned` seconds, and has `room` before the next begins.
-    Together with its speed it is not brought beyond SLOWEST to FASTEST.
+    It takes `real` seconds with the quiet around it, `audible` without, and was spoken at real speed `spoken`. Together
+    with that it is not brought beyond SLOWEST to FASTEST.
     """
-    if real <= 0 or (abs(real - planned) <= NEAR_S + 1e-9 and real <= max(planned, room)):
-        return None
-    natural = real * spoken
-    found = real / max(natural / FASTEST, min(natural / SLOWEST, planned))
-    return None if math.isclose(found, 1.0, abs_tol=1e-6) else found
+    if audible <= 0:
+        return 1.0
+    found = real / planned.whole if abs(real - planned.whole) > NEAR_S + 1e-9 else 1.0
+    longest = max(planned.audible, planned.room)
+    found = max(found, audible / longest) if longest > 0 else found
+    found = max(SLOWEST / spoken, min(FASTEST / spoken, found))
+    return 1.0 if math.isclose(found, 1.0, abs_tol=1e-6) else found

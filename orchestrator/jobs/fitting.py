@@ -11,10 +11,10 @@ import soundfile
 
 from orchestrator.capabilities import base
 from orchestrator.dubbing import fit
-from orchestrator.dubbing.edges import heard
+from orchestrator.dubbing.edges import QUIET_S, audible, heard
 from orchestrator.dubbing.fit import Candidate, Choice, slot_of, slot_of_cue
 from orchestrator.dubbing.mix import RATE, resample
-from orchestrator.dubbing.pace import tempo
+from orchestrator.dubbing.pace import Planned, tempo
 from orchestrator.inference import Utterance
 from orchestrator.jobs import keys
 from orchestrator.jobs.casting import Speaker
@@ -54,14 +54,14 @@ async def plan_passage(
 async def _measured(
     texts: Sequence[Sequence[dict[str, Any]]], renditions: Sequence[Rendition], speakers: Sequence[Speaker]
 ) -> list[list[Candidate]]:
-    """The translations of each segment with the seconds the voice takes for them, all asked for at once."""
+    """The translations of each segment with the seconds they are heard for, by the voice, all asked for at once."""
     utterances = [
         Utterance(each["text"], rendition.language, speaker.voice, 1.0, SEED, speaker.like)
         for group, rendition, speaker in zip(texts, renditions, speakers, strict=True)
         for each in group
     ]
     seconds = iter(await current().models.seconds(utterances))
-    return [[Candidate(each["text"], each["score"], next(seconds)) for each in group] for group in texts]
+    return [[Candidate(each["text"], each["score"], audible(next(seconds))) for each in group] for group in texts]
 
 
 async def speak(segment: SegmentRow, rendition: Rendition, speaker: Speaker, choice: Choice) -> dict[str, Any]:
@@ -90,18 +90,14 @@ async def _spoken(language: str, speaker: Speaker, choice: Choice) -> Samples:
 
     What the voice does not reach by itself, and what it misses, a filter adds.
     """
-    asked = Utterance(
-        choice.candidate.text, language, speaker.voice, speaker.speeds.asked(choice.fit.speed), SEED, speaker.like
-    )
+    speeds, speed = speaker.speeds, choice.fit.speed
+    asked = Utterance(choice.candidate.text, language, speaker.voice, speeds.asked(speed), SEED, speaker.like)
     speech = await current().models.synthesize(asked)
     samples = await asyncio.to_thread(lambda: heard(resample(speech.samples, speech.sample_rate), RATE))
-    faster = tempo(
-        len(speech.samples) / speech.sample_rate,
-        speaker.speeds.reached(choice.fit.speed),
-        choice.fit.seconds,
-        choice.slot.seconds,
-    )
-    if faster is None:
+    planned = Planned(choice.fit.seconds + QUIET_S / speed, choice.fit.seconds, choice.slot.seconds)
+    whole = len(speech.samples) / speech.sample_rate
+    faster = tempo(whole, len(samples) / RATE, speeds.reached(speed), planned)
+    if faster == 1.0:
         return samples
     with scratch_folder() as scratch:
         return await current().stretcher.stretch(samples, max(1, round(len(samples) / faster)), scratch)

@@ -33,9 +33,10 @@ class JobOptions(BaseModel):
     noises under it without its voices (keep_background, where GET /v1/languages lists it). `loudness` of a dub in LUFS:
     -16 when left out, -23 for broadcasting (EBU R128), -14 for streaming. `gender`: of the voice, where there is a
     choice and none is named. `speakers`: how many people speak, where you know it and speakers are told apart (GET
-    /v1/languages says whether they are): each gets a voice of their own while there are any; in a file of more than ten minutes people are also known again more surely.`clone_voices`: each
-    speaker's own voice, from the cleanest seconds of them; it needs `cloning_consent`, your statement that everybody
-    whose voice is cloned has agreed to it, which is recorded. `project_id`: a mark of yours, of which nothing depends.
+    /v1/languages says whether they are): each gets a voice of their own while there are any, and in a file of more than
+    ten minutes they are known again more surely. `clone_voices`: each speaker's own voice, from the cleanest seconds of
+    them; it needs `cloning_consent`, your statement that everybody whose voice is cloned has agreed to it, which is
+    recorded. `project_id`: a mark of yours, of which nothing depends.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -27,6 +27,8 @@ from orchestrator.jobs.fitting import plan_passage, speak
 from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.schemas import JobOptions
+from orchestrator.subtitles.clauses import Whole, clauses, wholes
+from orchestrator.subtitles.whole import Reading
 
 HYPOTHESES = 4
 """Translations asked for of a sentence that will be spoken: the fit may take a shorter one."""
@@ -160,12 +162,32 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
 async def _translations(
     segments: Sequence[SegmentRow], source: str, target: str, count: int
 ) -> list[list[Hypothesis]] | None:
-    """The n-best of each segment; None where no model leads from source to target."""
+    """The n-best of each segment, of clauses of one sentence the parts of the best; None where no model leads there."""
     if base(source) == base(target):
         return [[Hypothesis(segment.text, 0.0)] for segment in segments]
-    if not (await current().models.capabilities_patiently()).route(source, target):
+    models = current().models
+    if not (await models.capabilities_patiently()).route(source, target):
         return None
-    return await current().models.translate([segment.text for segment in segments], source, target, count)
+    read = wholes([Reading(each.start, each.end, each.text, each.speaker or "") for each in segments], source)
+    found = await models.translate([each.text for each in read], source, target, count)
+    parted = [_parted(whole, best, target) for whole, best in zip(read, found, strict=True)]
+    apart = [
+        segments[at].text for whole, parts in zip(read, parted, strict=True) if parts is None for at in whole.segments
+    ]
+    by_itself = iter(await models.translate(apart, source, target, count))
+    return [
+        row
+        for whole, parts in zip(read, parted, strict=True)
+        for row in (parts if parts is not None else [next(by_itself) for _ in whole.segments])
+    ]
+
+
+def _parted(whole: Whole, found: list[Hypothesis], target: str) -> list[list[Hypothesis]] | None:
+    """A translation's parts for the segments of a sentence; None where it cannot be parted."""
+    if len(whole.segments) == 1:
+        return [found]
+    parts = clauses(found[0].text, whole.lengths, target) if found else None
+    return None if parts is None else [[Hypothesis(part, found[0].score)] for part in parts]
 
 
 def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def dubbed_passage(system: System, model_plane: str, folder: Path, seconds: floa
     async def work(client: Client) -> Judged:
         async with Inference(model_plane) as models:
             passage = await build(models, folder / "passage.wav", seconds)
-        _, segments, sound = await dub(client, passage.path, folder)
+        segments, sound = await dub(client, passage.path, folder)
         return judge(segments, sound, len(sound) / HEARD_RATE, passage)
 
     return system.ask(work)
@@ -48,7 +48,7 @@ def test_ten_minutes_fit_their_slots_without_hurry_and_end_as_exactly_as_they_be
 @pytest.mark.soak
 def test_the_sample_fits_its_slots_without_hurry(system: System, tmp_path: Path) -> None:
     async def work(client: Client) -> Judged:
-        _, segments, sound = await dub(client, SAMPLE, tmp_path)
+        segments, sound = await dub(client, SAMPLE, tmp_path)
         return judge(segments, sound, len(sound) / HEARD_RATE)
 
     found = system.ask(work)

@@ -470,7 +470,7 @@ def test_torchaudios_weights_are_fetched_where_torchaudio_fetches_them_and_verif
     stand_in: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(torchaudio, "ADDRESS", f"{stand_in.url}/torchaudio/")
-    stand_in.files["torchaudio/models/small.pt"] = File(b"weights" * 9, cuts=[20])
+    stand_in.files["/torchaudio/models/small.pt"] = File(b"weights" * 9, cuts=[20])
     source = "torchaudio:models/small.pt"
     assert sources.size(source, entry(source)) == 63
     assert sources.moved(source, "", entry(source)) is None

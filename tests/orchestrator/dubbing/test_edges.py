@@ -1,6 +1,6 @@
 import numpy as np
 
-from orchestrator.dubbing.edges import LEAD_S, TAIL_S, heard
+from orchestrator.dubbing.edges import LEAD_S, QUIET_S, TAIL_S, audible, heard
 
 RATE = 48_000
 
@@ -25,3 +25,8 @@ def test_silence_stays_as_it_is() -> None:
     silence = np.zeros(4800, np.float32)
     assert len(heard(silence, RATE)) == 4800
     assert len(heard(silence[:0], RATE)) == 0
+
+
+def test_what_is_heard_of_speech_is_predicted_without_some_of_the_quiet() -> None:
+    assert audible(2.0) == 2.0 - QUIET_S
+    assert audible(0.05) == 0.0

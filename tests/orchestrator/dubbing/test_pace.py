@@ -10,6 +10,7 @@ from orchestrator.dubbing.pace import (
     COSTS,
     FASTEST,
     SLOWEST,
+    Planned,
     VoiceSpeeds,
     closeness,
     smoothest,
@@ -88,22 +89,25 @@ def test_speeds_a_voice_has_lost_since_are_not_asked_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("real", "spoken", "planned", "room", "faster"),
+    ("real", "audible", "spoken", "planned", "faster"),
     [
-        (2.0, 1.0, 2.0, 3.0, None),
-        (2.02, 1.0, 2.0, 3.0, None),  # near enough
-        (2.02, 1.0, 2.0, 2.01, 1.01),  # but for the next one's onset
-        (2.02, 1.0, 2.02, 2.0, None),  # planned to overflow
-        (2.1, 1.0, 2.0, 3.0, 1.05),
-        (1.9, 1.0, 2.0, 3.0, 0.95),
-        (2.4, 1.05, 1.8, 1.8, 1.3333333),  # beyond the voice's fastest: 1.4 in all
-        (3.0, 1.2, 2.0, 2.0, 1.1666667),  # never beyond that
-        (1.0, 0.95, 2.0, 2.0, 0.8947368),  # nor below 0.85
-        (1.68, 1.4, 1.5, 1.5, None),
-        (0.0, 1.0, 2.0, 2.0, None),
+        (2.0, 1.9, 1.0, Planned(2.0, 1.9, 3.0), 1.0),
+        (2.02, 1.9, 1.0, Planned(2.0, 1.9, 1.9), 1.0),  # near enough
+        (2.0, 1.7, 1.0, Planned(2.0, 1.9, 1.9), 1.0),  # more quiet than is usual
+        (2.0, 1.95, 1.0, Planned(2.0, 1.9, 1.9), 1.0263158),  # less, and the next one's onset is there
+        (2.0, 1.95, 1.0, Planned(2.0, 1.9, 3.0), 1.0),
+        (2.0, 1.9, 1.0, Planned(2.0, 1.9, 1.5), 1.0),  # planned to overflow
+        (2.1, 2.0, 1.0, Planned(2.0, 1.9, 3.0), 1.05),
+        (1.9, 1.8, 1.0, Planned(2.0, 1.9, 3.0), 0.95),
+        (2.4, 2.3, 1.05, Planned(1.8, 1.7, 1.7), 1.3333333),  # beyond the voice's fastest: 1.4 in all
+        (3.0, 2.9, 1.2, Planned(2.0, 1.9, 1.9), 1.1666667),  # never beyond that
+        (1.0, 0.9, 0.95, Planned(2.0, 1.9, 1.9), 0.8947368),  # nor below 0.85
+        (1.68, 1.58, 1.4, Planned(1.5, 1.4, 1.4), 1.0),
+        (0.1, 0.0, 1.0, Planned(2.0, 1.9, 1.9), 1.0),
+        (1.0, 0.9, 1.0, Planned(0.1, 0.0, 0.0), 1.4),
     ],
 )
 def test_what_is_not_as_planned_is_brought_there_within_the_limits(
-    real: float, spoken: float, planned: float, room: float, faster: float | None
+    real: float, audible: float, spoken: float, planned: Planned, faster: float
 ) -> None:
-    assert tempo(real, spoken, planned, room) == (None if faster is None else pytest.approx(faster))
+    assert tempo(real, audible, spoken, planned) == pytest.approx(faster)

@@ -236,3 +236,19 @@ async def test_what_a_narrow_voice_does_not_reach_a_filter_adds_to_the_sample(
         assert only.overflow == 0
         lengths.append(only.seconds)
     assert lengths[0] == pytest.approx(lengths[1], abs=0.05)
+
+
+async def test_clauses_of_one_sentence_are_translated_as_a_whole_and_spoken_each_in_its_slot(
+    worker: context.WorkerContext, make_session: async_sessionmaker[AsyncSession], user: User
+) -> None:
+    """The toy model knows the sentence; of its halves apart it makes something else."""
+    halves = [("en", "He was not"), ("en", "an ill-disposed young man.")]
+    job_id = await a_job(
+        make_session, user, halves, kind="audio_translation", target_languages=["es"], detected_language="en"
+    )
+    await translate_passage(job_id, "es", 0)
+    await speak_passage(job_id, "es", 0)
+    first, second = await renditions(make_session, job_id, "es")
+    assert f"{first.text} {second.text}" == "No era un joven de mala índole."
+    assert first.score == second.score
+    assert None not in (first.audio_key, second.audio_key)

@@ -17,9 +17,9 @@ PITCH = 220
 
 def tone(samples: int = LENGTH) -> Samples:
     """Silence of 10 ms, then a tone."""
-    made = 0.3 * np.sin(np.arange(samples) * (2 * np.pi * PITCH / RATE))
+    made: Samples = (0.3 * np.sin(np.arange(samples) * (2 * np.pi * PITCH / RATE))).astype(np.float32)
     made[: RATE // 100] = 0
-    return made.astype(np.float32)
+    return made
 
 
 def pitch_of(samples: Samples) -> float:
