@@ -11,11 +11,13 @@ import soundfile
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from orchestrator.accounts import export
 from orchestrator.dubbing import speakers
 from orchestrator.inference import Inference, ModelRefusedError
 from orchestrator.jobs import context, diarizing, keys
 from orchestrator.jobs.checks import NoCloningError
 from orchestrator.jobs.models import DiarizedPiece, HeardWindow, Job, JobSpeaker
+from orchestrator.retention import service as retention
 from orchestrator.storage import Storage
 from tests.orchestrator.jobs.conftest import MakeTalk
 from tests.orchestrator.jobs.voices_plane import LOUD, SOFT, whistling
@@ -289,3 +291,18 @@ async def test_what_ended_meanwhile_is_left_alone(
     assert await speakers_of(make_session, job) == []
     async with make_session() as session:
         assert (await session.get_one(DiarizedPiece, (job.id, 0))).turns is None
+
+
+async def test_what_is_kept_of_speakers_is_in_the_export_and_is_forgotten_with_the_texts(
+    storage_with_voices: Storage, make_talk: MakeTalk, make_session: Sessions
+) -> None:
+    job = await make_talk(TALK, 22)
+    await tell_apart(job)
+    async with make_session() as session:
+        document = await export.document(session, job.user_id)
+    assert [each["name"] for each in document["speakers"]] == ["SPEAKER_00", "SPEAKER_01"]
+    assert len(document["diarized_pieces"][0]["turns"]) == 4
+    await retention._forget_texts(make_session, job.id)
+    assert await speakers_of(make_session, job) == []
+    async with make_session() as session:
+        assert await session.get(DiarizedPiece, (job.id, 0)) is None
