@@ -45,6 +45,9 @@ CAPABILITIES_AGE_S = 60.0
 CALL_TIMEOUT_S = 300.0
 """A window takes a second and a long sentence a few; beyond this the replica hangs."""
 
+DIARIZATION_TIMEOUT_S = 3600.0
+"""On one core telling speakers apart takes longer than the recording lasts."""
+
 READY_TIMEOUT_S = 5.0
 
 _CHANNEL = [
@@ -134,15 +137,27 @@ class Hypothesis:
     score: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A clip to speak like: mono samples [n] in [-1, 1], 1 to 60 s."""
+
+    samples: Samples
+    rate: int
+
+
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What is to be spoken and how; the same five always give the same samples. `speed` 1.0 is the voice's own rate."""
+    """What is to be spoken and how; the same six always give the same samples. `speed` 1.0 is the voice's own rate.
+
+    `like`: a clip whose voice it is spoken in.
+    """
 
     text: str
     language: str
     voice: str
     speed: float = 1.0
     seed: int = 0
+    like: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +210,8 @@ class Inference:
     async def _ask(self, wait_s: float) -> None:
         """Ask the models what they can do; what is known already stands while they are too busy to say."""
         names = ("whisper", "opus_mt", "coqui_tts")
-        asked = [*(self._catalogue(name, wait_s) for name in names), self._catalogue_if_served("separate", wait_s)]
+        asked = [self._catalogue(name, wait_s) for name in names]
+        asked += [self._catalogue_if_served(name, wait_s) for name in ("separate", "diarize")]
         try:
             self._known = read_capabilities(*await asyncio.gather(*asked))
         except ModelPlaneUnavailableError:
@@ -234,6 +250,21 @@ class Inference:
                 for word in segment["words"]
             ),
         )
+
+    async def diarize(
+        self, audio: Samples, speakers: int | None = None, most: int | None = None
+    ) -> list[tuple[float, float, str]]:
+        """Who speaks when in 16 kHz mono audio [n] of at most 600 s: (start, end, name) in seconds, by start.
+
+        `speakers` is how many there are, `most` how many at most, where that is known. Raises ModelRefusedError where
+        no model tells speakers apart, or so little is said that it cannot tell so many.
+        """
+        inputs = [_tensor("AUDIO", audio)]
+        counts = (("NUM_SPEAKERS", speakers), ("MAX_SPEAKERS", most))
+        inputs += [_tensor(name, np.array([count], np.int32)) for name, count in counts if count is not None]
+        found = await self._infer("diarize", inputs, ["TURNS", "SPEAKERS"], timeout_s=DIARIZATION_TIMEOUT_S)
+        turns = zip(found["TURNS"].reshape(-1, 2), found["SPEAKERS"].ravel(), strict=True)
+        return [(float(start), float(end), name.decode()) for (start, end), name in turns]
 
     async def translate(
         self, sentences: Sequence[str], source: str, target: str, hypotheses: int = 1
@@ -318,12 +349,17 @@ class Inference:
             return []
 
     async def _infer(
-        self, model: str, inputs: list[Any], outputs: list[str], wait_s: float | None = None
+        self,
+        model: str,
+        inputs: list[Any],
+        outputs: list[str],
+        wait_s: float | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> dict[str, npt.NDArray[Any]]:
         requested = [triton.InferRequestedOutput(name) for name in outputs]
         answer = await self._waiting(
             model,
-            lambda: self._client.infer(model, inputs, outputs=requested, client_timeout=CALL_TIMEOUT_S),
+            lambda: self._client.infer(model, inputs, outputs=requested, client_timeout=timeout_s),
             wait_s=self._wait_s if wait_s is None else min(wait_s, self._wait_s),
         )
         return {name: answer.as_numpy(name) for name in outputs}
@@ -436,4 +472,19 @@ def _utterances(rows: Sequence[Utterance]) -> list[Any]:
         _texts("VOICE", [[row.voice] for row in rows]),
         _tensor("SPEED", np.array([[row.speed] for row in rows], np.float32)),
         _tensor("SEED", np.array([[row.seed] for row in rows], np.int64)),
+        *_references([row.like for row in rows]),
     ]
+
+
+def _references(clips: Sequence[Reference | None]) -> list[Any]:
+    """Clips of different lengths, padded to the longest; nothing where there is none."""
+    longest = max((len(clip.samples) for clip in clips if clip), default=0)
+    if not longest:
+        return []
+    padded = np.zeros((len(clips), longest), np.float32)
+    for row, clip in enumerate(clips):
+        if clip:
+            padded[row, : len(clip.samples)] = clip.samples
+    rates = np.array([[clip.rate if clip else 0] for clip in clips], np.int32)
+    counts = np.array([[len(clip.samples) if clip else 0] for clip in clips], np.int32)
+    return [_tensor("REFERENCE", padded), _tensor("REFERENCE_RATE", rates), _tensor("NUM_REFERENCE", counts)]

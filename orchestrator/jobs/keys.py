@@ -21,6 +21,11 @@ def background(job_id: str) -> str:
     return f"jobs/{job_id}/work/background.flac"
 
 
+def reference(job_id: str, speaker: str) -> str:
+    """The clip a speaker's voice is cloned from, a mono WAV file."""
+    return f"jobs/{job_id}/work/reference/{speaker or 'all'}.wav"
+
+
 def rendition(job_id: str, language: str, segment: int) -> str:
     """One segment's speech at the mix's rate, a mono WAV file."""
     return f"jobs/{job_id}/work/{language}/{segment:06d}.wav"

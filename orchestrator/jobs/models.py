@@ -169,6 +169,35 @@ class HeardWindow(Base):
     language_probability: Mapped[float | None]
     words: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     """[{"text", "start", "end", "probability"}]; None until heard, [] where nothing is said."""
+    turns: Mapped[list[list[Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    """[[start, end, speaker]] of whom the job's speakers are told apart; None where nobody does that."""
+
+
+class DiarizedPiece(Base):
+    """A stretch of audio in which speakers are told apart, and their turns in absolute seconds, named as its own."""
+
+    __tablename__ = "diarized_piece"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    start: Mapped[float]
+    end: Mapped[float]
+    turns: Mapped[list[list[Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    """[[start, end, speaker]]; None until heard."""
+
+
+class JobSpeaker(Base):
+    """Somebody who speaks in a job's media; "" where speakers are not told apart."""
+
+    __tablename__ = "job_speaker"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    seconds: Mapped[float]
+    voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict)
+    """By target language, the voice that speaks for them."""
+    reference: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """{"key", "rate", "spans"} of the clip their voice is cloned from; None where it is not."""
 
 
 class SegmentRow(Base):
