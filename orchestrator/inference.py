@@ -45,6 +45,9 @@ CAPABILITIES_AGE_S = 60.0
 CALL_TIMEOUT_S = 300.0
 """A window takes a second and a long sentence a few; beyond this the replica hangs."""
 
+DIARIZATION_TIMEOUT_S = 3600.0
+"""On one core telling speakers apart takes longer than the recording lasts."""
+
 READY_TIMEOUT_S = 5.0
 
 _CHANNEL = [
@@ -134,15 +137,27 @@ class Hypothesis:
     score: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A clip to speak like: mono samples [n] in [-1, 1], 1 to 60 s."""
+
+    samples: Samples
+    rate: int
+
+
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What is to be spoken and how; the same five always give the same samples. `speed` 1.0 is the voice's own rate."""
+    """What is to be spoken and how; the same six always give the same samples. `speed` 1.0 is the voice's own rate.
+
+    `like`: a clip whose voice it is spoken in.
+    """
 
     text: str
     language: str
     voice: str
     speed: float = 1.0
     seed: int = 0
+    like: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +210,10 @@ class Inference:
     async def _ask(self, wait_s: float) -> None:
         """Ask the models what they can do; what is known already stands while they are too busy to say."""
         names = ("whisper", "opus_mt", "coqui_tts")
+        asked = [self._catalogue(name, wait_s) for name in names]
+        asked += [self._catalogue_if_served(name, wait_s) for name in ("separate", "diarize")]
         try:
-            self._known = read_capabilities(*await asyncio.gather(*(self._catalogue(name, wait_s) for name in names)))
+            self._known = read_capabilities(*await asyncio.gather(*asked))
         except ModelPlaneUnavailableError:
             if self._known is None:
                 raise
@@ -234,6 +251,21 @@ class Inference:
             ),
         )
 
+    async def diarize(
+        self, audio: Samples, speakers: int | None = None, most: int | None = None
+    ) -> list[tuple[float, float, str]]:
+        """Who speaks when in 16 kHz mono audio [n] of at most 600 s: (start, end, name) in seconds, by start.
+
+        `speakers` is how many there are, `most` how many at most, where that is known. Raises ModelRefusedError where
+        no model tells speakers apart, or so little is said that it cannot tell so many.
+        """
+        inputs = [_tensor("AUDIO", audio)]
+        counts = (("NUM_SPEAKERS", speakers), ("MAX_SPEAKERS", most))
+        inputs += [_tensor(name, np.array([count], np.int32)) for name, count in counts if count is not None]
+        found = await self._infer("diarize", inputs, ["TURNS", "SPEAKERS"], timeout_s=DIARIZATION_TIMEOUT_S)
+        turns = zip(found["TURNS"].reshape(-1, 2), found["SPEAKERS"].ravel(), strict=True)
+        return [(float(start), float(end), name.decode()) for (start, end), name in turns]
+
     async def translate(
         self, sentences: Sequence[str], source: str, target: str, hypotheses: int = 1
     ) -> list[list[Hypothesis]]:
@@ -255,6 +287,14 @@ class Inference:
         found = await self._infer("coqui_tts", _utterances([utterance]), ["AUDIO", "NUM_SAMPLES", "SAMPLE_RATE"])
         count = int(found["NUM_SAMPLES"].item())
         return Speech(found["AUDIO"].reshape(-1)[:count], int(found["SAMPLE_RATE"].item()))
+
+    async def separate(self, audio: Samples, rate: int) -> Samples:
+        """Stereo sound [n, 2] of at most 30 s without its voices, as long. Raises ModelRefusedError where no model
+        does that.
+        """
+        inputs = [_tensor("AUDIO", np.ascontiguousarray(audio.T)), _tensor("SAMPLE_RATE", np.array([rate], np.int32))]
+        background: Samples = (await self._infer("separate", inputs, ["BACKGROUND"]))["BACKGROUND"].T
+        return background
 
     async def speech_quality(self, audio: Samples, wait_s: float | None = None) -> Rating:
         """How listeners would rate 16 kHz mono speech [n] of at most 60 s.
@@ -301,13 +341,25 @@ class Inference:
         parameters = answer["config"].get("parameters", {})
         return list(json.loads(parameters.get("catalogue", {}).get("string_value", "[]")))
 
+    async def _catalogue_if_served(self, model: str, wait_s: float) -> list[dict[str, Any]]:
+        """Nothing where the plane has no such model, or no weights for it."""
+        try:
+            return await self._catalogue(model, wait_s)
+        except ModelRefusedError:
+            return []
+
     async def _infer(
-        self, model: str, inputs: list[Any], outputs: list[str], wait_s: float | None = None
+        self,
+        model: str,
+        inputs: list[Any],
+        outputs: list[str],
+        wait_s: float | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> dict[str, npt.NDArray[Any]]:
         requested = [triton.InferRequestedOutput(name) for name in outputs]
         answer = await self._waiting(
             model,
-            lambda: self._client.infer(model, inputs, outputs=requested, client_timeout=CALL_TIMEOUT_S),
+            lambda: self._client.infer(model, inputs, outputs=requested, client_timeout=timeout_s),
             wait_s=self._wait_s if wait_s is None else min(wait_s, self._wait_s),
         )
         return {name: answer.as_numpy(name) for name in outputs}
@@ -420,4 +472,19 @@ def _utterances(rows: Sequence[Utterance]) -> list[Any]:
         _texts("VOICE", [[row.voice] for row in rows]),
         _tensor("SPEED", np.array([[row.speed] for row in rows], np.float32)),
         _tensor("SEED", np.array([[row.seed] for row in rows], np.int64)),
+        *_references([row.like for row in rows]),
     ]
+
+
+def _references(clips: Sequence[Reference | None]) -> list[Any]:
+    """Clips of different lengths, padded to the longest; nothing where there is none."""
+    longest = max((len(clip.samples) for clip in clips if clip), default=0)
+    if not longest:
+        return []
+    padded = np.zeros((len(clips), longest), np.float32)
+    for row, clip in enumerate(clips):
+        if clip:
+            padded[row, : len(clip.samples)] = clip.samples
+    rates = np.array([[clip.rate if clip else 0] for clip in clips], np.int32)
+    counts = np.array([[len(clip.samples) if clip else 0] for clip in clips], np.int32)
+    return [_tensor("REFERENCE", padded), _tensor("REFERENCE_RATE", rates), _tensor("NUM_REFERENCE", counts)]

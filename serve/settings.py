@@ -47,6 +47,9 @@ class ServeSettings(BaseSettings):
     diarize: str | None = None
     """A diarize entry of the catalogue, for example diarize-community-1; none: no speaker diarization."""
 
+    separate: str | None = None
+    """A separate entry of the catalogue, for example hdemucs-musdb-plus; none: no dub keeps its background."""
+
     speech_quality: str | None = None
     """A speech_quality entry of the catalogue, dnsmos; none: quality reports don't rate the speech."""
 

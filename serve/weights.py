@@ -89,6 +89,7 @@ def wanted(settings: ServeSettings, which: Which | None = None) -> list[Catalogu
     entries += [named(catalogue, name, "align") for name in settings.align]
     alone = {
         "diarize": settings.diarize,
+        "separate": settings.separate,
         "speech_quality": settings.speech_quality,
         "speaker_embedding": settings.speaker_embedding,
     }

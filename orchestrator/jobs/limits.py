@@ -29,8 +29,10 @@ StepName = Literal[
     "write_subtitles",
     "render",
     "measure",
-    "read_cues",
-    "write_translation",
+    "plan_speakers",
+    "tell_apart",
+    "settle_speakers",
+    "take_references",
 ]
 """Names of durable steps, which are stored: one is never renamed."""
 
@@ -65,7 +67,12 @@ LIMITS: Mapping[StepName, Limit] = {
     # Of a subtitle file's last cue. Fifty thousand cues are read in 16 s and written in 14 on two busy cores.
     "read_cues": Limit(seconds=600),
     "write_translation": Limit(seconds=600),
+    # Of at most ten minutes: pyannote takes longer than the recording lasts on one core.
+    "tell_apart": Limit(seconds=7200),
+    "take_references": Limit(seconds=300, per_second=0.5),
     # Rows alone.
+    "plan_speakers": Limit(seconds=120),
+    "settle_speakers": Limit(seconds=300, per_second=0.1),
     "begin": Limit(seconds=120),
     "note_silence": Limit(seconds=120),
     "check_route": Limit(seconds=120),
@@ -78,6 +85,8 @@ DOING: Mapping[StepName, str] = {
     "extract": "Extracting the sound",
     "listen": "Finding the speech",
     "detect": "Detecting the language",
+    "tell_apart": "Telling the speakers apart",
+    "take_references": "Taking the speakers' own sound",
     "transcribe": "Hearing a part of the file",
     "translate": "Translating a passage",
     "speak": "Speaking a passage",

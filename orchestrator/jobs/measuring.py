@@ -18,7 +18,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.database import patiently
 from orchestrator.dubbing.fit import place, slot_of, slot_of_cue
-from orchestrator.dubbing.loudness import TARGET_LUFS
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import ModelRefusedError
 from orchestrator.jobs import keys, listening, rows
@@ -27,6 +26,7 @@ from orchestrator.jobs.context import current
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job
 from orchestrator.jobs.scratch import scratch_folder
+from orchestrator.jobs.subtitling import profile_of
 from orchestrator.jobs.writing import ArtifactValues, publish, target_cues
 from orchestrator.media.audio import extract_speech_audio
 from orchestrator.media.loudness_curve import loudness_over_time, thinned
@@ -73,7 +73,7 @@ async def measure(job_id: str, language: str) -> list[ArtifactValues]:
     dub = await dub_of(job_id, language)
     if dub.job.kind not in SPOKEN or dub.job.status != "processing":
         return []
-    cues = await target_cues(job_id, language)
+    cues = await target_cues(job_id, language, profile_of(dub.job))
     name = f"{language}.{'mp4' if dub.job.kind == 'video_translation' else dub.format}"
     async with current().storage.local(keys.artifact(job_id, name)) as finished:
         report = await report_on(dub, language, finished, cues)
@@ -101,6 +101,7 @@ async def publish_report(dub: Dub, language: str, report: Mapping[str, Any]) -> 
 async def report_on(dub: Dub, language: str, finished: Path, cues: Sequence[Cue]) -> dict[str, Any]:
     """What can be measured of a dub and its finished file. `cues`: the subtitles beside it, [] where there are none."""
     tried = Attempts()
+    rules = rules_for(language, profile_of(dub.job))
     container = await inspect(finished)
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
@@ -110,9 +111,9 @@ async def report_on(dub: Dub, language: str, finished: Path, cues: Sequence[Cue]
         measured = Measured(
             media_seconds=dub.media.duration,
             output_seconds=container.duration or 0.0,
-            goal=TARGET_LUFS,
+            goal=dub.goal,
             **await _loudness(dub, finished, tried),
-            subtitle_violations=await asyncio.to_thread(lambda: count(check(cues, rules_for(language)))),
+            subtitle_violations=await asyncio.to_thread(lambda: count(check(cues, rules))),
             transcript=await tried("transcript", _transcript(dub)),
             read_back=await tried("read_back", listening.read_back(dub, language, sound, how_read_back(dub.job))),
             speech_quality=await tried("speech_quality", listening.speech_quality(dub, sound)),

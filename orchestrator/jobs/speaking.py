@@ -13,18 +13,20 @@ from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.capabilities import Capabilities, Voice, base
+from orchestrator.capabilities import Capabilities, base
 from orchestrator.database import patiently
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import Hypothesis
 from orchestrator.jobs import progress, rows
 from orchestrator.jobs.advance import advance
 from orchestrator.jobs.captions import translated_cues
-from orchestrator.jobs.checks import remarks
+from orchestrator.jobs.casting import speakers_of, voice_of
+from orchestrator.jobs.checks import Way, check_mix, check_voices, remarks
 from orchestrator.jobs.context import current
-from orchestrator.jobs.fitting import plan_passage, speak, speaker_of
+from orchestrator.jobs.fitting import plan_passage, speak
 from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs.schemas import JobOptions
 from orchestrator.subtitles.clauses import Whole, clauses, wholes
 from orchestrator.subtitles.whole import Reading
 
@@ -42,12 +44,6 @@ class NoTranslationError(OctaviaError):
         )
 
 
-class NoVoiceError(OctaviaError):
-    def __init__(self, language: str, name: str | None) -> None:
-        wanted = f"voice '{name}'" if name else f"voice for '{language}'"
-        super().__init__("no_voice", f"There is no {wanted}. `octavia models list` shows the voices there are.", 422)
-
-
 async def check_route(job_id: str, source: str, target: str) -> None:
     """Refuse a job nobody can translate or speak before its work begins; warn about stand-ins and same languages.
 
@@ -58,11 +54,15 @@ async def check_route(job_id: str, source: str, target: str) -> None:
 
     async def work(session: AsyncSession) -> None:
         job = await rows.job(session, job_id)
+        options = JobOptions.model_validate(job.options)
         needs_voice = _needs_voice(job, source, target)
         if base(source) != base(target) and not capabilities.route(source, target):
             raise NoTranslationError(source, target, capabilities)
-        voice = _voice(job, target, capabilities) if needs_voice else None
-        for code, message in remarks(job.kind, source, target, job.options.get("voice"), capabilities):
+        if needs_voice:
+            check_mix(job.options.get("mix"), capabilities)
+            check_voices(options, Way(source, [target]), capabilities)
+        voice = voice_of(job, target, capabilities) if needs_voice else None
+        for code, message in remarks(job.kind, source, target, options, capabilities):
             await progress.warn(session, job.id, code, message)
         if voice:
             speeds = {voice.name: voice.speeds.kept(), **job.voice_speeds}
@@ -136,9 +136,11 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
     spoken = [(segment, rendition) for segment, rendition in renditions if _is_spoken(job, segment, rendition)]
     if not spoken:
         return
-    speaker = speaker_of(job, _voice(job, language, await current().models.capabilities_patiently()))
-    plans = await plan_passage(spoken, speaker, read_aloud=job.kind in OF_SUBTITLES)
-    fits = await asyncio.gather(*(speak(*pair, speaker, plan) for pair, plan in zip(spoken, plans, strict=True)))
+    speakers = await speakers_of(job, language, [segment for segment, _ in spoken])
+    plans = await plan_passage(spoken, speakers, read_aloud=job.kind in OF_SUBTITLES)
+    fits = await asyncio.gather(
+        *(speak(*pair, speaker, plan) for pair, speaker, plan in zip(spoken, speakers, plans, strict=True))
+    )
 
     async def store(session: AsyncSession) -> None:
         for values, (segment, _) in zip(fits, spoken, strict=True):
@@ -205,11 +207,3 @@ def _is_spoken(job: Job, segment: SegmentRow, rendition: Rendition) -> bool:
     file_language = job.source_language or job.detected_language
     own = file_language is not None and not _needs_voice(job, file_language, rendition.language)
     return not own and bool(rendition.candidates) and rendition.audio_key is None
-
-
-def _voice(job: Job, language: str, capabilities: Capabilities) -> Voice:
-    name = job.voices.get(language) or job.options.get("voice")
-    voice = capabilities.voice_for(language, name)
-    if voice is None:
-        raise NoVoiceError(language, name)
-    return voice

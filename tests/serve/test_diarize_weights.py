@@ -171,6 +171,16 @@ def test_the_catalogue_aligns_the_main_languages_and_clears_only_what_is_known()
     assert len(COMMUNITY.sources[0].partition("@")[2]) == 40
 
 
+def test_separation_comes_from_torchaudio_and_is_not_cleared_for_paid_use() -> None:
+    separators = [item for item in COMMITTED.entries if item.model == "separate"]
+    assert [item.sources[0].partition(":")[0] for item in separators] == ["torchaudio", "torchaudio"]
+    assert not any(item.paid_use for item in separators)
+    chosen = selection(settings(separate=separators[0].name))
+    assert chosen[-1] == separators[0]
+    with pytest.raises(CatalogueError, match="OCTAVIA_SEPARATE names 'align-en', which is weights of align"):
+        selection(settings(separate="align-en"))
+
+
 def test_the_classes_are_found_by_the_names_of_their_models() -> None:
     for model in BY_CHOICE:
         with pytest.raises(ValueError, match=BY_CHOICE[model]):
