@@ -10,6 +10,8 @@ from orchestrator.accounts.models import ApiToken, LoginSession, SecurityEvent, 
 from orchestrator.billing.models import PolarOrder, PolarSubscription, Purchase
 from orchestrator.credits.models import CreditEntry, CreditLot
 from orchestrator.database import Base
+from orchestrator.editing.models import TranscriptRevision, TranscriptSegment
+from orchestrator.glossaries.models import GlossaryEntry
 from orchestrator.jobs.models import Artifact, HeardWindow, Job, JobAttempt, JobEvent, Rendition, SegmentRow
 from orchestrator.media.models import Media
 from orchestrator.notifications.models import Mail, Notification
@@ -31,6 +33,7 @@ OWN: dict[str, type[Base]] = {
     "media": Media,
     "uploads": Upload,
     "jobs": Job,
+    "glossary": GlossaryEntry,
     "purchases": Purchase,
     "orders": PolarOrder,
     "subscriptions": PolarSubscription,
@@ -44,6 +47,8 @@ OF_JOBS: dict[str, type[Base]] = {
     "segments": SegmentRow,
     "renditions": Rendition,
     "artifacts": Artifact,
+    "transcript_revisions": TranscriptRevision,
+    "transcript_segments": TranscriptSegment,
 }
 
 

@@ -68,6 +68,7 @@ async def begin(job_id: str) -> dict[str, Any]:
         "source": source,
         "kind": job.kind,
         "paid": job.credits > 0,
+        "regenerates": job.regenerates is not None,
     }
 
 

@@ -29,6 +29,7 @@ from orchestrator.jobs.checks import check_mix, remarks
 from orchestrator.jobs.context import current
 from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs.terms import Translated, terms_of, translate
 
 HYPOTHESES = 4
 """Translations asked for of a sentence that will be spoken: the fit may take a shorter one."""
@@ -104,10 +105,10 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
     translated: list[dict[str, Any]] = []
     untranslated: set[str] = set()
     for source, group in by_source.items():
-        found = await _translations(group, source, language, count)
+        found = await _translations(job, group, source, language, count)
         if found is None:
             untranslated.add(source)
-            found = [[] for _ in group]
+            found = [Translated([]) for _ in group]
         translated += [_translated(segment, language, each) for segment, each in zip(group, found, strict=True)]
 
     async def store(session: AsyncSession) -> None:
@@ -123,6 +124,9 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
 
 async def _store(session: AsyncSession, job: Job, language: str, renditions: Sequence[dict[str, Any]]) -> None:
     await session.execute(insert(Rendition).on_conflict_do_nothing(), renditions)
+    for term in sorted({term for each in renditions for term in each.get("missing_terms", [])}):
+        message = f"'{term}' of your glossary could not be put into every sentence in '{language}' that has it."
+        await progress.warn(session, job.id, "glossary", f"{message} The transcript shows in which it is missing.")
     await advance(session, job.id, "translating", language=language)
 
 
@@ -138,7 +142,8 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
     spoken = [(segment, rendition) for segment, rendition in renditions if _is_spoken(job, segment, rendition)]
     if not spoken:
         return
-    voice = _voice(job, language, await current().models.capabilities_patiently())
+    own = spoken[0][0].voices.get(language)  # those of a passage have the same (see `editing.preparing`)
+    voice = _voice(job, language, await current().models.capabilities_patiently(), own)
     plans = await _plan(spoken, voice, read_aloud=job.kind in OF_SUBTITLES)
     fits = await asyncio.gather(*(_speak(*pair, voice, plan) for pair, plan in zip(spoken, plans, strict=True)))
 
@@ -160,17 +165,19 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
 
 
 async def _translations(
-    segments: Sequence[SegmentRow], source: str, target: str, count: int
-) -> list[list[Hypothesis]] | None:
+    job: Job, segments: Sequence[SegmentRow], source: str, target: str, count: int
+) -> list[Translated] | None:
     """The n-best of each segment; None where no model leads from source to target."""
     if base(source) == base(target):
-        return [[Hypothesis(segment.text, 0.0)] for segment in segments]
+        return [Translated([Hypothesis(segment.text, 0.0)]) for segment in segments]
     if not (await current().models.capabilities_patiently()).route(source, target):
         return None
-    return await current().models.translate([segment.text for segment in segments], source, target, count)
+    texts = [segment.text for segment in segments]
+    return await translate(current().models, terms_of(job, source, target), texts, source, target, count)
 
 
-def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> dict[str, Any]:
+def _translated(segment: SegmentRow, language: str, translated: Translated) -> dict[str, Any]:
+    found = translated.found
     best = found[0] if found else Hypothesis(segment.text, 0.0)
     return {
         "job_id": segment.job_id,
@@ -179,6 +186,7 @@ def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> 
         "text": best.text,
         "score": best.score if found and segment.language != language else None,
         "candidates": [{"text": each.text, "score": each.score} for each in found],
+        "missing_terms": [term.source for term in translated.missing],
     }
 
 
@@ -239,7 +247,7 @@ async def _speak(segment: SegmentRow, rendition: Rendition, voice: Voice, plan: 
     samples = await asyncio.to_thread(resample, speech.samples, speech.sample_rate)
     seconds = len(samples) / RATE
     file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="WAV", subtype="PCM_16")
+    soundfile.write(file, samples, RATE, format="FLAC", subtype="PCM_16")
     key = keys.rendition(str(segment.job_id), rendition.language, segment.index)
     await current().storage.put_bytes(key, file.getvalue())
     return {
@@ -255,8 +263,8 @@ async def _speak(segment: SegmentRow, rendition: Rendition, voice: Voice, plan: 
     }
 
 
-def _voice(job: Job, language: str, capabilities: Capabilities) -> Voice:
-    name = job.voices.get(language) or job.options.get("voice")
+def _voice(job: Job, language: str, capabilities: Capabilities, own: str | None = None) -> Voice:
+    name = own or job.voices.get(language) or job.options.get("voice")
     voice = capabilities.voice_for(language, name)
     if voice is None:
         raise NoVoiceError(language, name)
