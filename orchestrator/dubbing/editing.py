@@ -25,7 +25,7 @@ from orchestrator.dubbing.operations import (
     Retranslate,
     Split,
 )
-from orchestrator.dubbing.retiming import moved, retimed
+from orchestrator.dubbing.retiming import moved, retimed, within
 from orchestrator.dubbing.transcript import Entry, Line, Transcript, in_order, joined
 from orchestrator.errors import OctaviaError
 
@@ -234,7 +234,7 @@ def _split(draft: _Draft, operation: Split) -> None:
     draft.next_id += 1
     for at, (id_, begin, stop) in enumerate(((entry.id, entry.start, end), (new, start, entry.end))):
         lines = {language: replace(line, text=_half(operation, language, at)) for language, line in entry.lines.items()}
-        words = halves[at]
+        words = within(halves[at], begin, stop)
         if operation.texts:
             words = retimed(words, texts[at], begin, stop, entry.language)
         draft.entries[id_] = replace(entry, id=id_, start=begin, end=stop, text=texts[at], words=words, lines=lines)

@@ -38,6 +38,12 @@ def moved(words: Sequence[Word], old: tuple[float, float], new: tuple[float, flo
     return tuple(replace(word, start=at(word.start), end=at(word.end)) for word in words)
 
 
+def within(words: Sequence[Word], start: float, end: float) -> tuple[Word, ...]:
+    """The words held to a time."""
+    held = ((min(max(word.start, start), end), min(max(word.end, start), end)) for word in words)
+    return tuple(replace(word, start=begin, end=stop) for word, (begin, stop) in zip(words, held, strict=True))
+
+
 def _pieces(text: str, language: str) -> list[str]:
     """A text as words are written down: with the space before them where the language has spaces."""
     if not is_unspaced(language):

@@ -21,6 +21,7 @@ from orchestrator.credits.ledger import balance
 from orchestrator.credits.prices import regeneration
 from orchestrator.dubbing.transcript import Changes, Transcript
 from orchestrator.editing import service as editing
+from orchestrator.editing import store
 from orchestrator.editing.schemas import RegenerateQuote
 from orchestrator.glossaries.service import frozen
 from orchestrator.idempotency import KeyReusedError
@@ -58,7 +59,7 @@ async def quoted(context: AppContext, user_id: UUID, job_id: UUID) -> Regenerate
     """
     async with context.sessions.begin() as session:
         job = await editing.editable(session, user_id, job_id)
-        number = await editing.store.current(session, job.id)
+        number = await store.current(session, job.id)
         transcript, changes = await editing.changes(session, job, number)
         there = (await balance(session, user_id)).available
     credits = price(job, transcript, changes)
@@ -86,7 +87,7 @@ async def begin(context: AppContext, user_id: UUID, job_id: UUID, base: int, key
         await service.insist_on_active(session, user_id)
         job = await editing.editable(session, user_id, job_id, lock=True)
         if key is not None and (earlier := await _by_key(session, user_id, key, same)) is not None:
-            return Begun(job, await editing.store.current(session, job.id), earlier, new=False)
+            return Begun(job, await store.current(session, job.id), earlier, new=False)
         number = await editing.at_base(session, job, base)
         transcript, changes = await editing.changes(session, job, number)
         if not changes.any:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -199,7 +200,7 @@ class SegmentRow(Base):
     words: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
     number: Mapped[int | None]
     """Its id in the transcript's revisions; None: its index, for nothing was edited before."""
-    voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
+    voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict, server_default=sa.text("'{}'::jsonb"))
     """The voice chosen for it alone, by target language."""
 
 
@@ -225,7 +226,7 @@ class Rendition(Base):
     audio_key: Mapped[str | None]
     candidates: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
     """The n-best translations the fit chooses from: [{"text", "score"}]."""
-    missing_terms: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=text("'{}'"))
+    missing_terms: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=sa.text("'{}'"))
     """Terms of the glossary that stand in the original and could not be put into the translation."""
 
 

@@ -57,8 +57,8 @@ async def translate(
         if result[at].missing and each:
             open_.append(at)
     if open_:
-        for at, each in (await _helped(models, own, {at: sentences[at] for at in open_}, languages)).items():
-            result[at] = each
+        for at, obeying in (await _helped(models, own, {at: sentences[at] for at in open_}, languages)).items():
+            result[at] = obeying
         open_ = [at for at in open_ if result[at].missing]
     if open_:
         alone = await _alone(models, [term for at in open_ for term in result[at].missing], languages)
