@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
+from orchestrator.dubbing.mix import RATE, render
+from orchestrator.dubbing.timeline import Clip
 from orchestrator.local.client import Client
 from orchestrator.media.ffmpeg import run, source, target
 from tests.fixtures_system import SAMPLE, System, finish, run_job
@@ -105,3 +107,127 @@ def test_only_the_sentence_that_was_changed_is_spoken_anew(
     assert np.array_equal(old[:first], new[:first]), "what is before it is the same, bit for bit"
     assert np.array_equal(old[last:], new[last:]), "and what is after it"
     assert not np.array_equal(old[first:last], new[first:last])
+
+
+def test_what_is_retranslated_obeys_the_glossary_and_becomes_a_revision(
+    system: System, dubbed: dict[str, Any], tmp_path: Path
+) -> None:
+    job_id = dubbed["id"]
+    with api(system) as client:
+        entry = client.post("/v1/glossary", json={"source": "rich", "target": "muy rico", "target_language": "es"})
+        assert entry.status_code == 201, entry.text
+        before = asked(client, "GET", f"{job_id}/transcript", 200)
+        last = before["segments"][-1]
+        text = {"op": "text", "segment": last["id"], "text": "The teacher sells the red house to a rich man."}
+        base = before["current_revision"]
+        asked(client, "POST", f"{job_id}/transcript/edits", 201, base_revision=base, operations=[text])
+        regenerated(system, client, job_id, base + 1)
+        after = asked(client, "GET", f"{job_id}/transcript", 200)
+        client.delete(f"/v1/glossary/{entry.json()['id']}")
+        assert after["current_revision"] == after["output_revision"] == base + 2
+        line = after["segments"][-1]["translations"]["es"]
+        assert line["text"]
+        assert ("muy rico" in line["text"].casefold()) != ("rich" in line["missing_terms"])
+        assert text["text"] in client.get(f"/v1/jobs/{job_id}/artifacts/en.srt").text.replace("\n", " ")
+
+
+def test_subtitles_are_written_anew_for_nothing(system: System) -> None:
+    async def heard(client: Client) -> dict[str, Any]:
+        return await run_job(client, SAMPLE, kind="subtitles", source_language="en")
+
+    job_id = system.ask(heard)["id"]
+    with api(system) as client:
+        operation = {"op": "text", "segment": 0, "text": "مرحبا 🙂 (world)"}
+        asked(client, "POST", f"{job_id}/transcript/edits", 201, base_revision=1, operations=[operation])
+        regenerated(system, client, job_id, 2)
+        assert "مرحبا 🙂 (world)" in client.get(f"/v1/jobs/{job_id}/artifacts/en.srt").text
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_a_worker_that_dies_in_a_regeneration_leaves_the_old_files_until_the_new_are_whole(
+    system: System, dubbed: dict[str, Any]
+) -> None:
+    job_id = dubbed["id"]
+    with api(system) as client:
+        before = asked(client, "GET", f"{job_id}/transcript", 200)
+        old, base = files_of(client, job_id), before["current_revision"]
+        operation = {"op": "retranslate", "segment": before["segments"][1]["id"]}
+        asked(client, "POST", f"{job_id}/transcript/edits", 201, base_revision=base, operations=[operation])
+        begun = asked(client, "POST", f"{job_id}/regenerate", 202, base_revision=base + 1)
+        for _ in range(2):
+            worker = system.worker()
+            worker.kill()
+            psutil.wait_procs([worker], timeout=10)
+            assert files_of(client, job_id) == old
+        made = system.ask(lambda one: finish(one, begun["job"], 600))
+        assert made["status"] == "completed", made
+        assert files_of(client, job_id)["es.mp4"] != old["es.mp4"]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_in_ten_minutes_all_but_the_changed_sentence_is_the_same_to_the_sample(system: System, tmp_path: Path) -> None:
+    """Prints what it took."""
+    long = tmp_path / "ten_minutes.mp4"
+    loop = ["ffmpeg", "-v", "error", "-stream_loop", "-1", "-i", str(SAMPLE), "-t", "600", "-c:v", "copy"]
+    subprocess.run([*loop, "-c:a", "aac", "-ar", "48000", str(long)], check=True)
+
+    async def dub(client: Client) -> dict[str, Any]:
+        uploaded = await client.upload(long)
+        body = {"kind": "video_translation", "source_language": "en", "target_languages": ["es"]}
+        return await finish(client, await client.start({"media_id": uploaded["id"], **body}), 3000)
+
+    job = system.ask(dub)
+    with api(system) as client:
+        before, old = clips_of(system, job["id"]), dub_of(client, job["id"], "es.mp4", tmp_path)
+        segments = asked(client, "GET", f"{job['id']}/transcript", 200)["segments"]
+        middle = segments[len(segments) // 2]
+        edit = {"op": "translation", "segment": middle["id"], "language": "es", "text": "Una frase muy distinta."}
+        asked(client, "POST", f"{job['id']}/transcript/edits", 201, base_revision=1, operations=[edit])
+        made = regenerated(system, client, job["id"], 2)
+        new = dub_of(client, job["id"], "es.mp4", tmp_path)
+    after = clips_of(system, job["id"])
+    first, again = (seconds_of(each) for each in (job, made))
+    print(f"first run {first:.1f} s, regenerate {again:.1f} s: {again / first:.1%}")
+    assert before.gain_db == after.gain_db
+    stems = [each.stem(600.0) for each in (before, after)]
+    other = np.flatnonzero(stems[0] != stems[1]) / 48_000
+    assert middle["start"] - 0.01 <= other.min()
+    assert other.max() <= middle["end"] + 4.0
+    around = np.concatenate(
+        [np.arange(round((other.min() - 0.25) * 48_000)), np.arange(round((other.max() + 0.25) * 48_000), len(old))]
+    )
+    assert np.array_equal(old[around], new[around])
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The speech of a dub: [(storage key, onset, seconds)], and the gain it was mixed with."""
+
+    folder: Path
+    speech: list[tuple[str, float, float]]
+    gain_db: float
+
+    def stem(self, seconds: float) -> Samples:
+        clips = [Clip(key, round(onset * RATE), round(length * RATE)) for key, onset, length in self.speech]
+
+        def read(clip: Clip) -> Samples:
+            samples: Samples = soundfile.read(self.folder / clip.key, dtype="float32")[0]
+            return samples
+
+        return render(clips, read, 0, round(seconds * RATE), 1)[:, 0]
+
+
+def clips_of(system: System, job_id: str) -> Clips:
+    with psycopg.connect(system.state["database_url"]) as connection:
+        query = "select audio_key, onset, seconds from rendition where job_id = %s and audio_key is not null"
+        found = connection.execute(query, [job_id]).fetchall()
+        rendered = connection.execute("select rendered -> 'es' from job where id = %s", [job_id]).fetchone()
+    assert rendered
+    return Clips(system.data_dir / "storage", [(row[0], row[1], row[2]) for row in found], rendered[0]["gain_db"])
+
+
+def seconds_of(job: dict[str, Any]) -> float:
+    begun, ended = (datetime.fromisoformat(job[name]) for name in ("started_at", "finished_at"))
+    return (ended - begun).total_seconds()
