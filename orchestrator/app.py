@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
 from orchestrator import octavia_web
@@ -82,11 +83,12 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
             app.state.context = context
             yield
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Octavia",
         version=version("octavia"),
         description="Dubs and subtitles videos and audio. Errors are problem documents (RFC 9457).",
         lifespan=lifespan,
+        static_url="/docs/assets",
     )
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(SlowBodyMiddleware, settings=settings)

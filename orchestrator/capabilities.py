@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.dubbing.pace import ALL_SPEEDS, VoiceSpeeds
+
 PIVOT = "en"
 """The language through which a pair without a model of its own is translated."""
 
@@ -28,7 +30,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """One voice. `stand_in_for` holds the languages it may speak for want of a voice of their own ("*": any)."""
+    """One voice. `stand_in_for` holds the languages it may speak for want of a voice of their own ("*": any).
+
+    `speeds` are the real speeds it may be asked for.
+    """
 
     name: str
     language: str
@@ -37,6 +42,7 @@ class Voice:
     paid_use: bool
     stand_in_for: frozenset[str]
     characters_per_second: float
+    speeds: VoiceSpeeds = ALL_SPEEDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,17 @@ def read_capabilities(
                 paid_use=entry["paid_use"],
                 stand_in_for=frozenset(entry.get("stand_in_for") or ()),
                 characters_per_second=entry["characters_per_second"],
+                speeds=_speeds(entry),
             )
             for entry in coqui_tts
         ),
         separator=next((str(entry["name"]) for entry in separate), None),
     )
+
+
+def _speeds(entry: Mapping[str, Any]) -> VoiceSpeeds:
+    """From `speeds` (slowest and fastest real speed) and, of a voice that does not hit a real speed by itself,
+    `asked_speeds` (pairs of the speed asked for and the real one, rising).
+    """
+    slowest, fastest = entry.get("speeds") or (ALL_SPEEDS.slowest, ALL_SPEEDS.fastest)
+    return VoiceSpeeds(slowest, fastest, tuple((asked, real) for asked, real in entry.get("asked_speeds") or ()))

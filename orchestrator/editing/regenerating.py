@@ -98,6 +98,7 @@ async def begin(context: AppContext, user_id: UUID, job_id: UUID, base: int, key
             regenerates=job.id,
             revision=number,
             voices=job.voices,
+            voice_speeds=job.voice_speeds,
             glossary=await frozen(session, user_id, job.target_languages),
             credits=price(job, transcript, changes),
             kept_for=job.kept_for,

@@ -209,6 +209,7 @@ async def close_passages(job_id: str, window: int, state: Segmented, final: bool
                 "end": segment.end,
                 "next_start": max(onset, segment.end),
                 "language": segment.language,
+                "speaker": segment.speaker,
                 "text": segment.text,
                 "words": [asdict(word) for word in segment.words],
             }

@@ -71,6 +71,8 @@ class Job(Base):
     """The revision of the transcript that its files are of; that of a regeneration's are to be of."""
     voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict)
     """The voice chosen for each target language when the work began."""
+    voice_speeds: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
+    """The real speeds each of those voices had then, by its name, as `VoiceSpeeds` keeps them."""
     status: Mapped[str] = mapped_column(default="pending")
     stage: Mapped[str | None]
     progress: Mapped[int] = mapped_column(default=0)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.dubbing.fit import place
@@ -51,13 +52,17 @@ class PreviewsWithdrawnError(OctaviaError):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A passage that is spoken: where it stands in the media, and how long its speech is. Seconds."""
+    """A passage that is spoken: where it stands in the media, and how long its speech is. Seconds.
+
+    `confidence`: the mean probability of its words as they were heard; None where they were read, not heard.
+    """
 
     language: str
     passage: int
     start: float
     end: float
     seconds: float
+    confidence: float | None = None
 
 
 def offered(passages: int, share: float) -> int:
@@ -69,6 +74,7 @@ async def listed(session: AsyncSession, job: Job, share: float) -> list[Preview]
     """What can be heard of the job now, by language and in order. Raises PreviewsWithdrawnError."""
     limit = await _limit(session, job, share)
     seconds = sa.func.max(Rendition.onset + Rendition.seconds) - sa.func.min(Rendition.onset)
+    words = sa.func.jsonb_array_elements(SegmentRow.words).table_valued(sa.column("value", JSONB)).lateral()
     query = (
         sa.select(
             Rendition.language,
@@ -76,14 +82,16 @@ async def listed(session: AsyncSession, job: Job, share: float) -> list[Preview]
             sa.func.min(SegmentRow.start).label("start"),
             sa.func.max(SegmentRow.end).label("end"),
             sa.func.coalesce(seconds, 0.0).label("seconds"),
+            sa.func.avg(words.c.value["probability"].as_float()).label("confidence"),
         )
         .join(SegmentRow, (SegmentRow.job_id == Rendition.job_id) & (SegmentRow.index == Rendition.segment))
+        .outerjoin(words, sa.true())
         .where(Rendition.job_id == job.id, Rendition.audio_key.is_not(None), SegmentRow.passage < limit)
         .group_by(Rendition.language, SegmentRow.passage)
         .order_by(Rendition.language, SegmentRow.passage)
     )
     found = await session.execute(query)
-    return [Preview(row.language, row.passage, row.start, row.end, row.seconds) for row in found]
+    return [Preview(*row) for row in found]
 
 
 async def spoken(session: AsyncSession, job: Job, language: str, passage: int, share: float) -> list[Rendition]:

@@ -17,6 +17,8 @@ from orchestrator.rate_limits.dependencies import within
 
 router = APIRouter(include_in_schema=False, dependencies=within("default"))
 
+RATINGS = ((0.8, "excellent"), (0.6, "good"), (0.4, "fair"), (0.0, "poor"))
+"""From which confidence on the pages call a chunk so."""
 DUBS = frozenset({"video_translation", "audio_translation"})
 
 
@@ -53,7 +55,16 @@ async def available(session: AsyncSession, job: Job, share: float) -> list[dict[
             "duration": round(each.seconds, 3),
             "preview_url": f"/api/download/chunk/{job.id}/{each.passage}",
             "status": "completed",
+            **_rated(each.confidence),
         }
         for each in found
         if each.language == job.target_languages[0]
     ]
+
+
+def _rated(confidence: float | None) -> dict[str, Any]:
+    """How sure its words were heard, where they were."""
+    if confidence is None:
+        return {}
+    rating = next(name for least, name in RATINGS if confidence >= least)
+    return {"confidence_score": round(confidence, 3), "quality_rating": rating}

@@ -182,13 +182,13 @@ def shared_out(
     pieces: list[list[tuple[Part, list[Token]]]] = [[] for _ in range(cues)]
     for sentence, translation in zip(read, translations, strict=True):
         tokens = tokenize(translation, language, own.line_length)
-        shares = _share(tokens, [part.length for part in sentence.parts], language)
+        shares = share_tokens(tokens, [part.length for part in sentence.parts], language)
         for part, share in zip(sentence.parts, shares, strict=True):
             pieces[part.cue].append((part, share))
     return [_laid_out(each, own, language) if each else None for each in pieces]
 
 
-def _share(tokens: list[Token], lengths: Sequence[int], language: str) -> list[list[Token]]:
+def share_tokens(tokens: list[Token], lengths: Sequence[int], language: str) -> list[list[Token]]:
     """The tokens in as many runs as there are lengths, by their proportion; of too few the last is shown on."""
     if len(lengths) == 1 or len(tokens) < 2:
         return [tokens] * len(lengths)

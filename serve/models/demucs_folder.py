@@ -5,6 +5,7 @@ kHz; drums, bass, other, vocals) a demucs.json with what it is built with.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ def load_demucs(folder: Path, device: str) -> Demucs:
     try:
         model = HDemucs(**built)
         model.load_state_dict(torch.load(files[0], map_location="cpu", weights_only=True))
-    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (TypeError, ValueError, RuntimeError, AttributeError, UnpicklingError) as error:
         raise ValueError(f"{files[0]}: not the weights of a Hybrid Demucs ({str(error)[:300]})") from error
     return Demucs(model.eval().to(device), rate, built["sources"].index(VOCALS))
 

@@ -84,3 +84,24 @@ class Many:
             {"Y": np.array([[self.opened[key].number] for key in texts(each, "X", len(each["X"]))], np.int32)}
             for each in batch
         ]
+
+
+class MidSide:
+    """Takes voices out by the rule that they are in the middle: what both sides have in common."""
+
+    def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
+        del parameters
+        (self._weights,) = weights
+
+    def load(self) -> None:
+        pass
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        return [dict(self._weights.facts)]
+
+    def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
+        del requested
+        middle = [np.repeat(each["AUDIO"].mean(axis=0, keepdims=True), 2, axis=0) for each in batch]
+        return [
+            {"VOCALS": each, "BACKGROUND": request["AUDIO"] - each} for request, each in zip(batch, middle, strict=True)
+        ]

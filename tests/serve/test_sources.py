@@ -1,5 +1,6 @@
 """Downloads against a stand-in hub that cuts, lies and is busy."""
 
+import importlib.util
 import json
 import random
 import zipfile
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from serve import sources
-from serve.catalogue import CatalogueEntry
-from serve.settings import get_settings
-from serve.sources import coqui, hub, pace, pypi
+from serve.catalogue import CatalogueEntry, load_catalogue
+from serve.settings import CHECKOUT, get_settings
+from serve.sources import coqui, hub, pace, pypi, torchaudio
 from serve.sources import download as downloads
 from serve.sources.common import silent
 from serve.sources.download import download
@@ -460,3 +461,33 @@ def test_a_file_source_that_is_not_there_is_named(tmp_path: Path) -> None:
     lost = entry("file:nowhere", base=tmp_path)
     with pytest.raises(FetchError, match="nowhere does not exist"):
         sources.fetch("file:nowhere", tmp_path, lost, silent)
+
+
+# ---- torchaudio:
+
+
+def test_torchaudios_weights_are_fetched_where_torchaudio_fetches_them_and_verified(
+    stand_in: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torchaudio, "ADDRESS", f"{stand_in.url}/torchaudio/")
+    stand_in.files["/torchaudio/models/small.pt"] = File(b"weights" * 9, cuts=[20])
+    source = "torchaudio:models/small.pt"
+    assert sources.size(source, entry(source)) == 63
+    assert sources.moved(source, "", entry(source)) is None
+    fetched = sources.fetch(source, tmp_path, entry(source), silent)
+    assert [(path.name, path.read_bytes()) for path in fetched.files] == [("small.pt", b"weights" * 9)]
+    with pytest.raises(VerificationError, match=r"small\.pt has sha256"):
+        sources.fetch(source, tmp_path, entry(source, sha256={"small.pt": "0" * 64}), silent)
+    with pytest.raises(FetchError, match="404"):
+        sources.fetch("torchaudio:models/none.pt", tmp_path, entry(source), silent)
+    assert sources.size("torchaudio:models/none.pt", entry(source)) is None
+
+
+def test_torchaudio_itself_has_the_address_and_the_files_of_the_catalogue() -> None:
+    package = Path(importlib.util.find_spec("torchaudio").submodule_search_locations[0])  # type: ignore[union-attr, index]
+    assert torchaudio.ADDRESS in (package / "utils" / "download.py").read_text()
+    known = (package / "pipelines" / "_source_separation_pipeline.py").read_text()
+    catalogue = load_catalogue(CHECKOUT / "model_repo" / "catalogue.toml")
+    for each in catalogue.entries:
+        if each.model == "separate":
+            assert f'"{each.sources[0].removeprefix("torchaudio:")}"' in known

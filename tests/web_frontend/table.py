@@ -76,6 +76,8 @@ CHUNK: dict[str, Wanted] = {
     "available_chunks.*.duration": NUMBER,
     "available_chunks.*.preview_url": str,
     "available_chunks.*.status": "completed",
+    "available_chunks.*.confidence_score": float,
+    "available_chunks.*.quality_rating": frozenset({"excellent", "good", "fair", "poor"}),
 }
 LISTED_FIELDS: dict[str, Wanted] = {
     "id": str,

@@ -20,7 +20,7 @@ Samples = npt.NDArray[np.float32]
 SECONDS = 14
 LINES = [(2.0, 4.5), (6.5, 8.0), (9.0, 11.0)]
 """When the dub speaks."""
-SETTLED_S = 0.6
+SETTLED_S = 0.7
 """After this long the original is back."""
 
 
@@ -103,7 +103,7 @@ def test_the_whole_comes_to_the_loudness_asked_for(tmp_path: Path, goal: float) 
     assert heard == track.loudness
 
 
-def test_under_the_lines_the_original_is_far_below_the_dub_and_keeps_its_width(over: tuple[Track, Samples]) -> None:
+def test_under_the_lines_the_original_is_far_below_what_it_is_between_them(over: tuple[Track, Samples]) -> None:
     original, samples = music(), over[1]
     # Only the sides are looked at: the dub is in the middle alone.
     under, width = (each - each.mean(axis=1, keepdims=True) for each in (samples, original))
@@ -111,8 +111,7 @@ def test_under_the_lines_the_original_is_far_below_the_dub_and_keeps_its_width(o
     for start, end in LINES:
         spoken[round((start + 0.05) * RATE) : round(end * RATE)] = True
     ducked, untouched = (np.std(under[at]) / np.std(width[at]) for at in (spoken, between_lines(len(samples))))
-    assert 20 * np.log10(ducked / untouched) < -8
-    assert correlation(under[spoken, 0], width[spoken, 0]) >= 0.9
+    assert 20 * np.log10(ducked / untouched) < -12
 
 
 def test_the_dub_lies_in_the_middle(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def speak(make_session: Sessions, storage: Storage) -> Speak:
 
 
 def segment(job_id: UUID, index: int, passage: int, start: float) -> SegmentRow:
-    text = {"language": "en", "text": "Hello.", "words": []}
+    words = [{"text": text, "probability": value} for text, value in (("Hel", 0.9), ("lo.", 0.5))]
+    text = {"language": "en", "text": "Hello.", "words": words if index else []}
     return SegmentRow(
         job_id=job_id, index=index, passage=passage, start=start, end=start + 1, next_start=start + 1, **text
     )
@@ -83,6 +84,13 @@ async def test_spoken_passages_of_the_first_fifth_are_listed_by_language(
     assert answer["share"] == 0.2
     assert [(each["language"], each["passage"]) for each in answer["items"]] == [("de", 0), ("es", 0), ("es", 1)]
     assert answer["items"][2] == {"language": "es", "passage": 1, "start": 10.5, "end": 13.0, "seconds": 2.5}
+
+
+async def test_a_passage_is_as_sure_as_its_words_were_heard(job: Job, speak: Speak, make_session: Sessions) -> None:
+    await speak(job, passages=5, spoken=5)
+    async with make_session() as session:
+        (preview,) = await previews.listed(session, job, 0.2)
+    assert preview.confidence == pytest.approx(0.7)
 
 
 async def test_a_job_of_which_nothing_is_heard_yet_has_none(job: Job, client: httpx.AsyncClient) -> None:
