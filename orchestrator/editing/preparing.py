@@ -16,7 +16,7 @@ from orchestrator.database import patiently
 from orchestrator.dubbing.fit import Slot, slot_of, slot_of_cue
 from orchestrator.dubbing.transcript import Entry, Line, Transcript
 from orchestrator.editing import store
-from orchestrator.jobs import rows
+from orchestrator.jobs import keys, rows
 from orchestrator.jobs.advance import advance
 from orchestrator.jobs.context import current
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
@@ -117,6 +117,8 @@ def _stays(job: Job, entry: Entry, line: Line, next_start: float, segment: Segme
     voice = line.voice or job.voices.get(rendition.language)
     if rendition.audio_key is None:
         return True
+    if not keys.is_kept(rendition.audio_key):
+        return False
     if voice is not None and voice != rendition.voice:
         return False
     slot, was = (_slot(job, entry.start, entry.end, end) for end in (next_start, segment.next_start))

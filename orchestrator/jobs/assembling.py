@@ -160,8 +160,11 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
 
 async def _is_as_before(dub: Dub, before: Earlier, language: str, cues: Sequence[Cue]) -> bool:
     """Whether nothing of this language's dub is other than in the files there are."""
-    same_sound = list(before.clips) == clips_of(rendition for _, rendition in dub.spoken)
-    return same_sound and list(cues) == list(await target_cues(before.job_id, language))
+    if list(before.clips) != clips_of(rendition for _, rendition in dub.spoken):
+        return False
+    if dub.job.kind != "video_translation" and before.levels is None:  # its own sound, and no subtitles inside
+        return True
+    return list(cues) == list(await target_cues(before.job_id, language))
 
 
 async def _rendered(job: Job, language: str) -> list[ArtifactValues]:

@@ -26,5 +26,10 @@ def rendition(job_id: str, language: str, segment: int) -> str:
     return f"jobs/{job_id}/kept/{language}/{segment:06d}.flac"
 
 
+def is_kept(key: str) -> bool:
+    """Whether an object is kept with the job's results; what was made on the way is not."""
+    return "/kept/" in key
+
+
 def artifact(job_id: str, name: str) -> str:
     return f"jobs/{job_id}/artifacts/{name}"
