@@ -31,7 +31,7 @@ def api(system: System) -> httpx.Client:
 
 
 def asked(client: httpx.Client, method: str, path: str, status: int, **body: Any) -> dict[str, Any]:
-    answer = client.request(method, f"/v1/jobs/{path}", **({"json": body} if body else {}))
+    answer = client.request(method, f"/v1/jobs/{path}", json=body or None)
     assert answer.status_code == status, answer.text
     return dict(answer.json())
 
