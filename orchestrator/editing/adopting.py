@@ -30,6 +30,7 @@ async def adopt(session: AsyncSession, made: Job, artifacts: Sequence[Mapping[st
         await session.execute(moved.execution_options(synchronize_session=False))
     job.revision = await _revision(session, job, made.revision)
     job.rendered = {**job.rendered, **made.rendered}
+    job.quality = {**job.quality, **made.quality}
     job.warnings = [*job.warnings, *(each for each in made.warnings if each not in job.warnings)]
     made.expires_at = None  # they go with the job's own
     await session.flush()

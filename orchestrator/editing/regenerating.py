@@ -130,8 +130,12 @@ async def _by_key(session: AsyncSession, user_id: UUID, key: str, same: str) -> 
 
 
 async def _insist_on_file(session: AsyncSession, job: Job) -> None:
-    """A subtitle file's cues look as they do in the file, which must be there. Raises UploadExpiredError."""
-    if job.kind != "subtitle_translation":
+    """The upload must be there where its cues' looks, its bare picture or, under a sound file, its sound are needed.
+
+    Raises UploadExpiredError.
+    """
+    beneath = job.kind == "audio_translation" and job.options.get("mix") not in (None, "replace")
+    if job.kind != "subtitle_translation" and not job.options.get("burn_in") and not beneath:
         return
     media = await session.get_one(Media, job.media_id, with_for_update={"read": True}, populate_existing=True)
     if not media.available:
