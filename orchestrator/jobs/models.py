@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -43,6 +44,13 @@ class Job(Base):
         UniqueConstraint("user_id", "idempotency_key"),
         Index("ix_job_user_id_id", "user_id", "id"),
         Index("ix_job_pending", "id", postgresql_where=text("status = 'pending'")),
+        Index("ix_job_regenerates", "regenerates"),
+        Index(
+            "uq_job_regenerating",
+            "regenerates",
+            unique=True,
+            postgresql_where=text("status in ('pending', 'processing')"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
@@ -54,6 +62,13 @@ class Job(Base):
     detected_language: Mapped[str | None]
     target_languages: Mapped[list[str]] = mapped_column(ARRAY(Text))
     options: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
+    glossary: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list, server_default=text("'[]'::jsonb"))
+    """The user's terms as they were when it was asked for (see `terms`)."""
+    regenerates: Mapped[UUID | None] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    """The job whose files this one makes anew after its transcript was edited (see `orchestrator.editing`). Such a job
+    has no files of its own: at its completion they become the other's."""
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    """The revision of the transcript that its files are of; that of a regeneration's are to be of."""
     voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict)
     """The voice chosen for each target language when the work began."""
     voice_speeds: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
@@ -216,6 +231,10 @@ class SegmentRow(Base):
     speaker: Mapped[str | None]
     text: Mapped[str]
     words: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    number: Mapped[int | None]
+    """Its id in the transcript's revisions; None: its index, for nothing was edited before."""
+    voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict, server_default=sa.text("'{}'::jsonb"))
+    """The voice chosen for it alone, by target language."""
 
 
 class Rendition(Base):
@@ -240,6 +259,8 @@ class Rendition(Base):
     audio_key: Mapped[str | None]
     candidates: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
     """The n-best translations the fit chooses from: [{"text", "score"}]."""
+    missing_terms: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=sa.text("'{}'"))
+    """Terms of the glossary that stand in the original and could not be put into the translation."""
 
 
 class Artifact(Base):

@@ -23,6 +23,7 @@ from orchestrator.credits import spending
 from orchestrator.credits.ledger import balance
 from orchestrator.credits.prices import Quote, quote
 from orchestrator.errors import NotFoundError, OctaviaError
+from orchestrator.glossaries.service import frozen
 from orchestrator.idempotency import KeyReusedError
 from orchestrator.jobs import progress
 from orchestrator.jobs.checks import Way, check_languages, check_media, check_mix, check_voices, languages_of, notices
@@ -107,6 +108,7 @@ async def _insert(
         "idempotency_key": key,
         "request_hash": request_hash,
         "credits": price,
+        "glossary": await frozen(session, user_id, way.targets),
         "kept_for": kept_for(request.kind, context.settings.retention_hours),
     }
     statement = insert(Job).values(**values, **identity)
@@ -206,7 +208,7 @@ async def get(session: AsyncSession, user_id: UUID, job_id: UUID) -> Job:
 
 def page(user_id: UUID, *, cursor: UUID | None, limit: int, status: str | None) -> sa.Select[Job]:
     """The user's jobs, newest first, from after the cursor."""
-    query = owned_by(user_id, Job)
+    query = owned_by(user_id, Job).where(Job.regenerates.is_(None))
     if status is not None:
         query = query.where(Job.status == status)
     return newest_first(query, Job, cursor, limit)

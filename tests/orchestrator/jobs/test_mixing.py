@@ -45,7 +45,8 @@ def voice(seconds: float = SECONDS) -> Samples:
     for start, end in LINES:
         spoken[round(start * RATE) : round(end * RATE)] = 1
     shaped = buzz * spoken * np.clip(np.sin(2 * np.pi * 3 * clock), 0.1, 1)
-    return (0.1 * shaped)[:, None].astype(np.float32)
+    found: Samples = (0.1 * shaped)[:, None].astype(np.float32)
+    return found
 
 
 def between_lines(total: int) -> npt.NDArray[np.bool_]:
