@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from orchestrator.accounts.models import User
 from orchestrator.inference import Inference
 from orchestrator.jobs import context, durable, progress, rows
+from orchestrator.jobs.checks import NoSeparationError
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.speaking import NoTranslationError, NoVoiceError, check_route, speak_passage, translate_passage
 from orchestrator.media.models import Media
@@ -174,6 +175,18 @@ async def test_a_voice_that_is_not_there_is_refused_and_not_replaced(
     )
     with pytest.raises(NoVoiceError, match="es-carlos"):
         await check_route(job_id, "en", "es")
+
+
+async def test_a_background_that_nothing_can_keep_is_refused_and_not_replaced(
+    worker: context.WorkerContext, make_session: async_sessionmaker[AsyncSession], user: User
+) -> None:
+    options = {"mix": "keep_background"}
+    job_id = await a_job(
+        make_session, user, [], kind="video_translation", target_languages=["es", "en"], options=options
+    )
+    with pytest.raises(NoSeparationError, match="OCTAVIA_SEPARATE"):
+        await check_route(job_id, "en", "es")
+    await check_route(job_id, "en", "en")  # the file's own sound is kept: nothing is mixed
 
 
 async def test_the_voice_is_chosen_once_for_the_whole_job(
