@@ -1,4 +1,4 @@
-"""A dub over music through the running system: what is left of the music between the lines, and how loud the whole is."""
+"""A dub over music through the running system: what is left of the music between the lines, how loud the whole is."""
 
 from pathlib import Path
 from typing import Any
