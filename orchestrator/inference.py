@@ -73,8 +73,10 @@ class ModelPlaneUnavailableError(OctaviaError):
 class ModelRefusedError(OctaviaError):
     """A model refused the request: a pair or voice it does not have, or input it cannot take."""
 
-    def __init__(self, model: str, reason: str) -> None:
+    def __init__(self, model: str, reason: str, *, is_absent: bool = False) -> None:
+        """`is_absent`: there is no such model, or not what was asked of it."""
         super().__init__("model_refused", f"The model '{model}' refused the request: {reason}", status=422)
+        self.is_absent = is_absent
 
 
 class ModelCrashedError(OctaviaError):
@@ -115,6 +117,16 @@ class Heard:
     language: str
     language_probability: float
     words: tuple[HeardWord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """How listeners would rate speech, 1 to 5: the voice, what is behind it, both together (ITU-T P.835), and P.808."""
+
+    signal: float
+    background: float
+    overall: float
+    p808: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +202,7 @@ class Inference:
         """
         async with self._asking:
             if self._known is None or time.monotonic() - self._known_at > CAPABILITIES_AGE_S:
-                await self._ask(wait_s if self._known is None else 0.0)
+                await self._ask(min(wait_s, self._wait_s) if self._known is None else 0.0)
         if self._known is None:
             raise ModelPlaneUnavailableError("whisper", wait_s)
         return self._known
@@ -216,12 +228,16 @@ class Inference:
         found = await self._infer("vad", [_tensor("AUDIO", audio)], ["SPEECH", "PROBABILITY"])
         return SpeechActivity(found["SPEECH"].reshape(-1, 2), found["PROBABILITY"])
 
-    async def transcribe(self, audio: Samples, language: str | None = None) -> Heard:
-        """The words in a window of 16 kHz mono audio [n] of at most 30 s; the language is detected unless given."""
+    async def transcribe(self, audio: Samples, language: str | None = None, wait_s: float | None = None) -> Heard:
+        """The words in a window of 16 kHz mono audio [n] of at most 30 s; the language is detected unless given.
+
+        `wait_s`: how long to wait where the model is away, if not as long as for others.
+        """
         found = await self._infer(
             "whisper",
             [_tensor("AUDIO", audio[np.newaxis]), _texts("LANGUAGE", [[language or ""]])],
             ["TEXT", "LANGUAGE", "LANGUAGE_PROBABILITY", "SEGMENTS"],
+            wait_s,
         )
         segments = json.loads(found["SEGMENTS"].item())
         return Heard(
@@ -246,7 +262,7 @@ class Inference:
         inputs = [_tensor("AUDIO", audio)]
         counts = (("NUM_SPEAKERS", speakers), ("MAX_SPEAKERS", most))
         inputs += [_tensor(name, np.array([count], np.int32)) for name, count in counts if count is not None]
-        found = await self._infer("diarize", inputs, ["TURNS", "SPEAKERS"], DIARIZATION_TIMEOUT_S)
+        found = await self._infer("diarize", inputs, ["TURNS", "SPEAKERS"], timeout_s=DIARIZATION_TIMEOUT_S)
         turns = zip(found["TURNS"].reshape(-1, 2), found["SPEAKERS"].ravel(), strict=True)
         return [(float(start), float(end), name.decode()) for (start, end), name in turns]
 
@@ -279,6 +295,24 @@ class Inference:
         inputs = [_tensor("AUDIO", np.ascontiguousarray(audio.T)), _tensor("SAMPLE_RATE", np.array([rate], np.int32))]
         background: Samples = (await self._infer("separate", inputs, ["BACKGROUND"]))["BACKGROUND"].T
         return background
+
+    async def speech_quality(self, audio: Samples, wait_s: float | None = None) -> Rating:
+        """How listeners would rate 16 kHz mono speech [n] of at most 60 s.
+
+        Raises ModelRefusedError, `is_absent` where no model for it is served.
+        """
+        names = ["SIGNAL", "BACKGROUND", "OVERALL", "P808"]
+        found = await self._infer("speech_quality", [_tensor("AUDIO", audio)], names, wait_s)
+        return Rating(*(float(found[name].item()) for name in names))
+
+    async def speaker_embedding(self, audio: Samples, wait_s: float | None = None) -> Samples:
+        """The voice in 16 kHz mono speech [n] of at most 60 s, as a vector [256] of length 1.
+
+        Raises ModelRefusedError as `speech_quality`, and where nothing is heard.
+        """
+        found = await self._infer("speaker_embedding", [_tensor("AUDIO", audio)], ["EMBEDDING"], wait_s)
+        embedding: Samples = found["EMBEDDING"].reshape(-1)
+        return embedding
 
     async def _translate(
         self, sentences: Sequence[str], source: str, target: str, hypotheses: int
@@ -315,13 +349,18 @@ class Inference:
             return []
 
     async def _infer(
-        self, model: str, inputs: list[Any], outputs: list[str], timeout_s: float = CALL_TIMEOUT_S
+        self,
+        model: str,
+        inputs: list[Any],
+        outputs: list[str],
+        wait_s: float | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
     ) -> dict[str, npt.NDArray[Any]]:
         requested = [triton.InferRequestedOutput(name) for name in outputs]
         answer = await self._waiting(
             model,
             lambda: self._client.infer(model, inputs, outputs=requested, client_timeout=timeout_s),
-            wait_s=self._wait_s,
+            wait_s=self._wait_s if wait_s is None else min(wait_s, self._wait_s),
         )
         return {name: answer.as_numpy(name) for name in outputs}
 
@@ -387,7 +426,7 @@ class _Failures:
         trouble = TROUBLES.get(status, Trouble.AWAY)
         self._faults += trouble is Trouble.FAULT
         if trouble is Trouble.REFUSED or self._faults > FAULTS_FORGIVEN:
-            raise ModelRefusedError(self._model, error.message()) from error
+            raise ModelRefusedError(self._model, error.message(), is_absent=status == "NOT_FOUND") from error
         if trouble is Trouble.AWAY:
             self._interrupt(now, error)
         self.is_away = trouble is Trouble.AWAY

@@ -6,7 +6,6 @@ names; what it makes on the way lies in a scratch folder of its own.
 
 import asyncio
 import io
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
@@ -22,9 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from orchestrator.database import patiently
 from orchestrator.dubbing.balance import Levels, Mix
 from orchestrator.dubbing.fit import place
-from orchestrator.dubbing.loudness import TARGET_LUFS, Loudness
+from orchestrator.dubbing.loudness import TARGET_LUFS
 from orchestrator.dubbing.mix import RATE, blocks
-from orchestrator.dubbing.report import Spoken, quality_report
 from orchestrator.dubbing.timeline import Clip
 from orchestrator.jobs import beds, keys, rows
 from orchestrator.jobs.advance import MergeProgress
@@ -33,13 +31,13 @@ from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.mixing import VOICE_CHANNELS, Share, Track, mixed
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.scratch import scratch_folder
-from orchestrator.jobs.writing import ArtifactValues, described, publish, target_cues
+from orchestrator.jobs.subtitling import profile_of
+from orchestrator.jobs.writing import ArtifactValues, described, target_cues
 from orchestrator.media.audio import CONTENT_TYPES, AudioFormat, encode_audio
+from orchestrator.media.burning import BurnedSubtitles
 from orchestrator.media.merge import SoftSubtitles, merge
 from orchestrator.media.models import Media
-from orchestrator.media.streams import inspect
 from orchestrator.subtitles import srt
-from orchestrator.subtitles.check import check, count
 from orchestrator.subtitles.cues import Cue
 from orchestrator.subtitles.rules import rules_for
 
@@ -72,6 +70,11 @@ class Dub:
         return max(self.media.duration, *ends, SHORTEST_S)
 
     @property
+    def has_track(self) -> bool:
+        """Whether sound of ours is made; else the original's is taken over."""
+        return bool(self.spoken) or self.job.kind in OF_SUBTITLES
+
+    @property
     def format(self) -> AudioFormat:
         chosen: AudioFormat = self.job.options.get("format") or "mp3"
         return chosen
@@ -85,6 +88,11 @@ class Dub:
     def goal(self) -> float:
         """The loudness asked for, in LUFS."""
         return float(self.job.options.get("loudness") or TARGET_LUFS)
+
+
+async def dub_of(job_id: str, language: str) -> Dub:
+    """The dub in one language as it is now."""
+    return await patiently(current().engine, lambda session: _dub(session, job_id, language))
 
 
 async def place_dub(job_id: str, language: str) -> None:
@@ -108,7 +116,7 @@ async def place_dub(job_id: str, language: str) -> None:
 
 
 async def render(job_id: str, language: str) -> list[ArtifactValues]:
-    """The dub in one language and its quality report; nothing where the job gives no speech.
+    """The dub in one language; nothing where the job gives no speech.
 
     What an earlier attempt has put together is taken as it is.
     """
@@ -117,30 +125,22 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
         return []
     if finished := await _rendered(dub.job, language):
         return finished
-    cues = await target_cues(job_id, language)
+    cues = await target_cues(job_id, language, profile_of(dub.job))
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
         source = await stack.enter_async_context(current().storage.local(dub.media.storage_key))
         targets = dub.job.target_languages
         report = MergeProgress(current().engine, job_id, targets.index(language), len(targets))
         await stack.enter_async_context(report)
-        has_track = dub.spoken or dub.job.kind in OF_SUBTITLES
-        track = await _track(dub, source, scratch, report) if has_track else None
+        track = await _track(dub, source, scratch, report) if dub.has_track else None
         report(LEVELLED)
         result = await _finished(dub, language, source, track.path if track else None, cues, scratch, report)
         report(1.0)
         name = f"{language}{result.suffix}"
-        measured, stored = await asyncio.gather(
-            _report(dub, language, result, cues, track.loudness if track else None),
-            current().storage.put_file(keys.artifact(job_id, name), result),
-        )
+        stored = await current().storage.put_file(keys.artifact(job_id, name), result)
     kind = "video" if result.suffix == ".mp4" else "audio"
     content_type = "video/mp4" if kind == "video" else CONTENT_TYPES[dub.format]
-    data = json.dumps(measured, indent=1).encode()
-    files = [
-        described(kind, language, name, content_type, keys.artifact(job_id, name), stored),
-        await publish(job_id, "quality_report", language, f"quality.{language}.json", "application/json", data),
-    ]
+    files = [described(kind, language, name, content_type, keys.artifact(job_id, name), stored)]
     noted = {"files": files, **(asdict(track.levels) if track else {})}
     await patiently(current().engine, lambda session: _note_rendered(session, dub.job, language, noted))
     return files
@@ -226,10 +226,13 @@ async def _finished(
         await encode_audio(track or source, result, dub.format, seconds=dub.seconds, progress=progress)
         return result
     result = scratch / "dub.mp4"
-    subtitles = []
-    if cues:
+    subtitles: list[SoftSubtitles] = []
+    burn = None
+    if cues and dub.job.options.get("burn_in"):
+        burn = BurnedSubtitles(language, cues, _columns(language, dub.job))
+    elif cues:
         path = scratch / "subtitles.srt"
-        await asyncio.to_thread(lambda: path.write_text(srt.dumps(cues), encoding="utf-8"))
+        await asyncio.to_thread(lambda: path.write_text(srt.dumps(cues, language), encoding="utf-8"))
         subtitles.append(SoftSubtitles(language, path))
     await merge(
         source,
@@ -238,31 +241,13 @@ async def _finished(
         language=language,
         original_language=dub.job.source_language or dub.job.detected_language,
         subtitles=subtitles,
+        burn=burn,
         progress=progress,
     )
     return result
 
 
-async def _report(
-    dub: Dub, language: str, result: Path, cues: Sequence[Cue], loudness: Loudness | None
-) -> dict[str, Any]:
-    """What was measured of the finished file, how loud its sound was made, and how the speech fits."""
-    container = await inspect(result)
-    placements = place(
-        [segment.start for segment, _ in dub.spoken],
-        [rendition.seconds or 0.0 for _, rendition in dub.spoken],
-        dub.seconds,
-    )
-    spoken = [
-        Spoken(segment.index, rendition.speed or 1.0, rendition.seconds or 0.0, rendition.overflow or 0.0, placement)
-        for (segment, rendition), placement in zip(dub.spoken, placements, strict=True)
-    ]
-    report = quality_report(
-        spoken,
-        loudness=loudness,
-        media_seconds=dub.media.duration,
-        output_seconds=container.duration or 0.0,
-        subtitle_violations=await asyncio.to_thread(lambda: count(check(cues, rules_for(language)))),
-        flags=sorted({warning["code"] for warning in dub.job.warnings}),
-    )
-    return {"language": language, **report}
+def _columns(language: str, job: Job) -> float:
+    """How many narrow characters a line of a job's subtitles may have."""
+    rules = rules_for(language, profile_of(job))
+    return rules.line_length / rules.widths[0]

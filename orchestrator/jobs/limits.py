@@ -28,6 +28,7 @@ StepName = Literal[
     "place",
     "write_subtitles",
     "render",
+    "measure",
     "plan_speakers",
     "tell_apart",
     "settle_speakers",
@@ -55,6 +56,8 @@ LIMITS: Mapping[StepName, Limit] = {
     "write_subtitles": Limit(seconds=300, per_second=0.2),
     # A picture that must be transcoded: 4K on two slow cores takes five times real time.
     "render": Limit(seconds=600, per_second=10),
+    # Of a dub that is read back as a whole: Whisper on two busy cores takes half of real time.
+    "measure": Limit(seconds=900, per_second=5),
     # Of the window's or passage's: a replica takes a tenth of real time, behind a queue of others a minute.
     "transcribe": Limit(seconds=300, per_second=20),
     "translate": Limit(seconds=300, per_second=20),
@@ -91,6 +94,7 @@ DOING: Mapping[StepName, str] = {
     "read_cues": "Reading the subtitles",
     "write_translation": "Writing the translated subtitles",
     "render": "Putting the result together",
+    "measure": "Measuring the result",
 }
 """What the steps that take long do, for people."""
 

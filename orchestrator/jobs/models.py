@@ -82,6 +82,8 @@ class Job(Base):
     rendered: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
     """By language, of a dub that is finished, its files ("files"), which a later attempt takes as they are, and the
     gains it was mixed with ("gain_db", "voice_db", "bed_db"; not there where the original's sound was kept)."""
+    quality: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
+    """By language, the summary of its dub's quality report."""
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -118,7 +118,7 @@ async def get_job(
         files = [ArtifactView.model_validate(each) for each in await service.artifacts(session, job.id)]
     places = await polling.places_of(context, [job])
     response.headers.update(polling.headers(polling.tag(user.id, [polling.Seen.of(job, places)])))
-    return JobDetail(**_view(job, places).model_dump(), artifacts=files)
+    return JobDetail(**_view(job, places).model_dump(), quality=job.quality, artifacts=files)
 
 
 def _view(job: Job, places: Mapping[UUID, int]) -> JobView:

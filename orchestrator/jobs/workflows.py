@@ -12,14 +12,24 @@ from uuid import UUID
 
 import structlog
 from dbos import DBOS, WorkflowHandleAsync
-from dbos._error import DBOSAwaitedWorkflowCancelledError
+from dbos._error import DBOSAwaitedWorkflowCancelledError, DBOSException
 
 from orchestrator.errors import OctaviaError
-from orchestrator.jobs import assembling, captions, diarizing, durable, hearing, progress, speaking, writing
+from orchestrator.jobs import (
+    assembling,
+    captions,
+    diarizing,
+    durable,
+    hearing,
+    measuring,
+    progress,
+    speaking,
+    writing,
+)
 from orchestrator.jobs.context import current
 from orchestrator.jobs.heartbeat import running
 from orchestrator.jobs.kinds import OF_SUBTITLES
-from orchestrator.jobs.steps import step
+from orchestrator.jobs.steps import JobEndedError, step
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +74,7 @@ write_translation = step("write_translation", captions.write_translation)
 place = step("place", assembling.place_dub)
 write_subtitles = step("write_subtitles", writing.write_subtitles)
 render = step("render", assembling.render, room="media")
+measure = step("measure", measuring.measure, room="media")
 
 
 @DBOS.workflow(name="hear", max_recovery_attempts=durable.MAX_JOB_RECOVERY_ATTEMPTS)
@@ -144,6 +155,7 @@ async def _produce_from_cues(job_id: str, brief: Brief) -> list[dict[str, Any]]:
     for target in brief["targets"]:
         await place(job_id, target)
         artifacts += await render(job_id, target)
+        artifacts += await _measured(job_id, target)
     return artifacts
 
 
@@ -164,7 +176,19 @@ async def _produce_from_sound(job_id: str, brief: Brief) -> list[dict[str, Any]]
     artifacts = await write_subtitles(job_id)
     for target in brief["targets"]:
         artifacts += await render(job_id, target)
+        artifacts += await _measured(job_id, target)
     return cast(list[dict[str, Any]], artifacts)
+
+
+async def _measured(job_id: str, target: str) -> list[dict[str, Any]]:
+    """The quality report's files; none where measuring failed: a dub that is finished is not given up for that."""
+    try:
+        return cast(list[dict[str, Any]], await measure(job_id, target))
+    except (JobEndedError, DBOSException):
+        raise
+    except Exception as error:  # also a bug: it must not cost anybody their dub
+        log.exception("a dub has no quality report", job_id=job_id, language=target, kind=type(error).__name__)
+        return []
 
 
 async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> int:
