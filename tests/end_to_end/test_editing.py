@@ -104,11 +104,13 @@ def test_only_the_sentence_that_was_changed_is_spoken_anew(
         assert files_of(client, made["id"]) == {}, "a regeneration has no files of its own"
         assert made["id"] not in [each["id"] for each in client.get("/v1/jobs").json()["items"]]
     assert len(new) == len(old)
-    ends = [
-        each["onset"] + each["seconds"]
-        for each in (changed["translations"]["es"]["spoken"], spoken[changed["id"]]["spoken"])
-    ]
-    first, last = round((changed["start"] - 0.25) * 48_000), round((max(ends) + 0.25) * 48_000)
+    sounds = [(each["translations"]["es"]["spoken"], spoken[each["id"]]["spoken"]) for each in before["segments"]]
+    for segment, (was, is_) in zip(before["segments"], sounds, strict=True):
+        assert segment is changed or (was["seconds"], was["speed"]) == (is_["seconds"], is_["speed"])
+    other = [each for pair in sounds if pair[0] != pair[1] for each in pair]  # the next may lie behind an overflow
+    first = round((min(each["onset"] for each in other) - 0.25) * RATE)
+    last = round((max(each["onset"] + each["seconds"] for each in other) + 0.25) * RATE)
+    assert last - first < len(old) / 2
     assert np.array_equal(old[:first], new[:first]), "what is before it is the same, bit for bit"
     assert np.array_equal(old[last:], new[last:]), "and what is after it"
     assert not np.array_equal(old[first:last], new[first:last])
