@@ -50,6 +50,16 @@ def _templates(service: Manifest) -> Iterator[str]:
 
 
 def _not_kubernetes(manifest: Manifest) -> Iterator[str]:
+    yield from _complaints(json.dumps(manifest, sort_keys=True))
+
+
+@cache
+def _complaints(text: str) -> tuple[str, ...]:
+    """Kept, for reading Kubernetes' schemas takes longer than everything else together."""
+    return tuple(_validated(json.loads(text)))
+
+
+def _validated(manifest: Manifest) -> Iterator[str]:
     try:
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
     except kubernetes_validate.ValidationError as error:
