@@ -15,7 +15,9 @@ from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FOLDER = CHECKOUT / "containers"
-NOTE = "# Made by `python -m scripts.plane_requirements` from containers/planes.toml and requirements.lock. Do not edit.\n"
+NOTE = (
+    "# Made by `python -m scripts.plane_requirements` from containers/planes.toml and requirements.lock. Do not edit.\n"
+)
 
 Needed = tuple[str, frozenset[str]]
 """A package by its canonical name, with extras."""

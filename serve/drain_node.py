@@ -1,7 +1,7 @@
 """`python -m serve.drain_node SECONDS [NODE_ID]`: empty this node of Ray before it stops.
 
-Ray is told that the node goes in so many seconds. Serve then starts other replicas elsewhere and lets those here end what
-they have begun; when none is left, or the time is over, this ends.
+Ray is told that the node goes in so many seconds. Serve then starts other replicas elsewhere and lets those here end
+what they have begun; when none is left, or the time is over, this ends.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""A worker's sign of life for whoever watches its process from outside: a file that is touched while its event loop turns.
+"""A worker's sign of life for whoever watches its process: a file that is touched while its event loop turns.
 
 The heartbeat in the database is no such sign: it stops while the database is away, which no restart mends.
 """

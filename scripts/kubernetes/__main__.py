@@ -1,4 +1,4 @@
-"""`python -m scripts.kubernetes generate`: make what is made. `… check`: render every overlay and hold it to the rules."""
+"""`python -m scripts.kubernetes generate`: make what is made. `… check`: render each overlay, hold it to the rules."""
 
 import sys
 

@@ -1,5 +1,5 @@
-"""What is made, not written: each overlay's Serve config, from serve/serve.yaml and k8s/models.yaml, and the environment
-of the model plane's pods, from serve/environment.py."""
+"""What is made, not written: each overlay's Serve config, from serve/serve.yaml and k8s/models.yaml, and the
+environment of the model plane's pods, from serve/environment.py."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -54,3 +54,9 @@ HTTP_ROUTES: Mapping[tuple[str, int], Callable[[], frozenset[str]]] = {
     (MODELS, AGENT): _agent,
 }
 """By component and port."""
+
+
+def answered(component: str, port: int) -> frozenset[str]:
+    """The paths that answer GET at a port; none where it is not known what listens there."""
+    routes = HTTP_ROUTES.get((component, port))
+    return routes() if routes else frozenset()

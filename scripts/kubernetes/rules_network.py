@@ -169,5 +169,3 @@ def grpc(deployed: Deployed) -> Iterator[str]:
         told = deployed.config(pod.containers[0]).get("OCTAVIA_MODEL_ADDRESS")
         if told != address:
             yield f"{pod.where}: OCTAVIA_MODEL_ADDRESS is {told}, not {address}"
-
-

@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.kubernetes.generate import CHECKOUT
 from scripts.kubernetes.manifests import Deployed, Pod
-from scripts.kubernetes.routes import HTTP_ROUTES
+from scripts.kubernetes.routes import answered
 
 OWN_IMAGE = re.compile(r"/octavia/(orchestrator|models):(?P<tag>[^@]+)")
 TAG = re.compile(r"^[^@]+:(?P<tag>[\w.-]+)(@sha256:[0-9a-f]{64})?$")
@@ -131,7 +131,7 @@ def _probe(pod: Pod, probe: Mapping[str, Any]) -> Iterator[str]:
             yield f"there is no port {place['port']}"
     if "httpGet" in probe:
         path, number = probe["httpGet"]["path"], pod.port(probe["httpGet"]["port"])
-        if number is not None and path not in HTTP_ROUTES.get((pod.component, number), lambda: frozenset())():
+        if number is not None and path not in answered(pod.component, number):
             yield f"nothing answers GET {path} at port {number}"
     command = probe.get("exec", {}).get("command")
     if command is not None and command[0] not in COMMANDS:
@@ -141,7 +141,7 @@ def _probe(pod: Pod, probe: Mapping[str, Any]) -> Iterator[str]:
 def nothing_secret(deployed: Deployed) -> Iterator[str]:
     """Secrets are named, never written down."""
     for secret in deployed.of("Secret"):
-        yield f"Secret {secret['metadata']['name']}: a secret has no place among manifests; name it and make it elsewhere"
+        yield f"Secret {secret['metadata']['name']}: a secret has no place among manifests; make it elsewhere"
     for source in deployed.of("ConfigMap"):
         yield from _secret(f"ConfigMap {source['metadata']['name']}", source.get("data", {}))
     for pod, container in _containers(deployed):

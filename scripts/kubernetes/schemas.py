@@ -1,5 +1,5 @@
-"""The shape of manifests: Kubernetes' own kinds by its published schemas, custom resources by ours in k8s/schemas/, which
-know the fields we use and refuse every other."""
+"""The shape of manifests: Kubernetes' own kinds by its published schemas, custom resources by ours in k8s/schemas/,
+which know the fields we use and refuse every other."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,6 +1,6 @@
 """Manifests broken on purpose: for each the checks say what is wrong, and nothing else.
 
-Beside how a manifest is broken stands what must be said about it, and after " || " what may be said too, for it follows.
+Beside how a manifest is broken stands what must be said of it, and after " || " what may be said too, for it follows.
 """
 
 import copy
@@ -144,7 +144,10 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     # Pods
     "an image without a tag": (lambda d: api(d).update(image="registry/x"), "image 'registry/x' has no pinned tag"),
-    "an image that moves": (lambda d: api(d).update(image="registry/x:latest"), "'registry/x:latest' has no pinned tag"),
+    "an image that moves": (
+        lambda d: api(d).update(image="registry/x:latest"),
+        "'registry/x:latest' has no pinned tag",
+    ),
     "an image of another release": (
         lambda d: api(d).update(image="registry/octavia/orchestrator:v0.0.9"),
         r"'registry/octavia/orchestrator:v0\.0\.9' is not of release v",
