@@ -13,7 +13,7 @@ every=${OCTAVIA_WAIT_EVERY_S:-5}
 # Other settings or another catalogue ask for other weights.
 wanted() {
     {
-        env | grep -E '^OCTAVIA_(WEIGHTS|LANGUAGES|WHISPER|VOICES|ALIGN|DIARIZE|BILLING|ALLOW_WEIGHTS)=' | sort || true
+        env | grep '^OCTAVIA_' | grep -vE '^OCTAVIA_(SERVE_|WEIGHTS_DIR=|MODEL_REPO=|PYTHON=|WAIT_EVERY_S=)' | sort || true
         cat "$repository/catalogue.toml"
     } | sha256sum | cut -c1-16
 }

@@ -10,7 +10,17 @@ from orchestrator.accounts.models import ApiToken, LoginSession, SecurityEvent, 
 from orchestrator.billing.models import PolarOrder, PolarSubscription, Purchase
 from orchestrator.credits.models import CreditEntry, CreditLot
 from orchestrator.database import Base
-from orchestrator.jobs.models import Artifact, HeardWindow, Job, JobAttempt, JobEvent, Rendition, SegmentRow
+from orchestrator.jobs.models import (
+    Artifact,
+    DiarizedPiece,
+    HeardWindow,
+    Job,
+    JobAttempt,
+    JobEvent,
+    JobSpeaker,
+    Rendition,
+    SegmentRow,
+)
 from orchestrator.media.models import Media
 from orchestrator.notifications.models import Mail, Notification
 from orchestrator.uploads.models import Upload
@@ -41,6 +51,8 @@ OF_JOBS: dict[str, type[Base]] = {
     "attempts": JobAttempt,
     "events": JobEvent,
     "windows": HeardWindow,
+    "diarized_pieces": DiarizedPiece,
+    "speakers": JobSpeaker,
     "segments": SegmentRow,
     "renditions": Rendition,
     "artifacts": Artifact,

@@ -6,10 +6,9 @@ names; what it makes on the way lies in a scratch folder of its own.
 
 import asyncio
 import io
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +19,36 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.database import patiently
+from orchestrator.dubbing.balance import Levels, Mix
 from orchestrator.dubbing.fit import place
-from orchestrator.dubbing.loudness import Loudness
+from orchestrator.dubbing.loudness import TARGET_LUFS
 from orchestrator.dubbing.mix import RATE, blocks
-from orchestrator.dubbing.report import Spoken, quality_report
 from orchestrator.dubbing.timeline import Clip
-from orchestrator.jobs import keys, rows
+from orchestrator.jobs import beds, keys, rows
 from orchestrator.jobs.advance import MergeProgress
 from orchestrator.jobs.context import current
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
+from orchestrator.jobs.mixing import VOICE_CHANNELS, Share, Track, mixed
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.scratch import scratch_folder
-from orchestrator.jobs.writing import ArtifactValues, described, publish, target_cues
+from orchestrator.jobs.subtitling import profile_of
+from orchestrator.jobs.writing import ArtifactValues, described, target_cues
 from orchestrator.media.audio import CONTENT_TYPES, AudioFormat, encode_audio
-from orchestrator.media.loudness import normalise, write_track
+from orchestrator.media.burning import BurnedSubtitles
 from orchestrator.media.merge import SoftSubtitles, merge
 from orchestrator.media.models import Media
-from orchestrator.media.streams import inspect
 from orchestrator.subtitles import srt
-from orchestrator.subtitles.check import check, count
 from orchestrator.subtitles.cues import Cue
 from orchestrator.subtitles.rules import rules_for
 
-VOICE_CHANNELS = 1
-"""A dub of voices alone is mixed in mono and written to both sides."""
 SHORTEST_S = 0.1
 """Players refuse a file without a sample."""
-MIXED = 0.15
 LEVELLED = 0.7
-"""A language's shares of the merge at which its speech is mixed, and at its loudness: the picture is next."""
+"""A language's share of the merge at which its track is finished: the picture is next."""
+SPOKEN_SHARE = 0.2
+"""Of that, the share in which the speech is put together, before it is mixed."""
+BED_SHARE = 0.4
+"""A language's share of the merge in which the voices are taken out of the original, where they are."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -70,9 +70,29 @@ class Dub:
         return max(self.media.duration, *ends, SHORTEST_S)
 
     @property
+    def has_track(self) -> bool:
+        """Whether sound of ours is made; else the original's is taken over."""
+        return bool(self.spoken) or self.job.kind in OF_SUBTITLES
+
+    @property
     def format(self) -> AudioFormat:
         chosen: AudioFormat = self.job.options.get("format") or "mp3"
         return chosen
+
+    @property
+    def mix(self) -> Mix:
+        chosen: Mix = self.job.options.get("mix") or "replace"
+        return chosen
+
+    @property
+    def goal(self) -> float:
+        """The loudness asked for, in LUFS."""
+        return float(self.job.options.get("loudness") or TARGET_LUFS)
+
+
+async def dub_of(job_id: str, language: str) -> Dub:
+    """The dub in one language as it is now."""
+    return await patiently(current().engine, lambda session: _dub(session, job_id, language))
 
 
 async def place_dub(job_id: str, language: str) -> None:
@@ -96,7 +116,7 @@ async def place_dub(job_id: str, language: str) -> None:
 
 
 async def render(job_id: str, language: str) -> list[ArtifactValues]:
-    """The dub in one language and its quality report; nothing where the job gives no speech.
+    """The dub in one language; nothing where the job gives no speech.
 
     What an earlier attempt has put together is taken as it is.
     """
@@ -105,43 +125,42 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
         return []
     if finished := await _rendered(dub.job, language):
         return finished
-    cues = await target_cues(job_id, language)
+    cues = await target_cues(job_id, language, profile_of(dub.job))
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
         source = await stack.enter_async_context(current().storage.local(dub.media.storage_key))
         targets = dub.job.target_languages
         report = MergeProgress(current().engine, job_id, targets.index(language), len(targets))
         await stack.enter_async_context(report)
-        has_track = dub.spoken or dub.job.kind in OF_SUBTITLES
-        track, loudness = await _track(dub, scratch, report) if has_track else (None, None)
+        track = await _track(dub, source, scratch, report) if dub.has_track else None
         report(LEVELLED)
-        result = await _finished(dub, language, source, track, cues, scratch, report)
+        result = await _finished(dub, language, source, track.path if track else None, cues, scratch, report)
         report(1.0)
         name = f"{language}{result.suffix}"
-        measured, stored = await asyncio.gather(
-            _report(dub, language, result, cues, loudness),
-            current().storage.put_file(keys.artifact(job_id, name), result),
-        )
+        stored = await current().storage.put_file(keys.artifact(job_id, name), result)
     kind = "video" if result.suffix == ".mp4" else "audio"
     content_type = "video/mp4" if kind == "video" else CONTENT_TYPES[dub.format]
-    data = json.dumps(measured, indent=1).encode()
-    files = [
-        described(kind, language, name, content_type, keys.artifact(job_id, name), stored),
-        await publish(job_id, "quality_report", language, f"quality.{language}.json", "application/json", data),
-    ]
-    await patiently(current().engine, lambda session: _note_rendered(session, dub.job, language, files))
+    files = [described(kind, language, name, content_type, keys.artifact(job_id, name), stored)]
+    noted = {"files": files, **(asdict(track.levels) if track else {})}
+    await patiently(current().engine, lambda session: _note_rendered(session, dub.job, language, noted))
     return files
+
+
+def levels_of(job: Job, language: str) -> Levels | None:
+    """With which gains a finished dub was mixed; None where there is none."""
+    noted = job.rendered.get(language, {})
+    return Levels(noted["gain_db"], noted["voice_db"], noted["bed_db"]) if "gain_db" in noted else None
 
 
 async def _rendered(job: Job, language: str) -> list[ArtifactValues]:
     """The files that were noted as finished, where all of them are there."""
-    files: list[ArtifactValues] = job.rendered.get(language, [])
+    files: list[ArtifactValues] = job.rendered.get(language, {}).get("files", [])
     there = [await current().storage.exists(file["storage_key"]) for file in files]
     return files if all(there) else []
 
 
-async def _note_rendered(session: AsyncSession, job: Job, language: str, files: list[ArtifactValues]) -> None:
-    values = {"rendered": Job.rendered.concat({language: files})}
+async def _note_rendered(session: AsyncSession, job: Job, language: str, noted: dict[str, Any]) -> None:
+    values = {"rendered": Job.rendered.concat({language: noted})}
     await session.execute(update(Job).where(Job.id == job.id).values(**values))
 
 
@@ -153,19 +172,21 @@ async def _dub(session: AsyncSession, job_id: str, language: str) -> Dub:
     )
 
 
-async def _track(dub: Dub, scratch: Path, report: MergeProgress) -> tuple[Path, Loudness]:
-    """The dub's sound over the whole media as a 48 kHz stereo WAV file, and the loudness it has reached."""
-    raw, finished = scratch / "raw.wav", scratch / "dub.wav"
-    measured = await write_track(_mix(dub, report), raw, VOICE_CHANNELS)
-    reached = await normalise(
-        raw, finished, measured, progress=lambda share: report(MIXED + (LEVELLED - MIXED) * share)
-    )
-    raw.unlink()
-    return finished, reached
+async def _track(dub: Dub, source: Path, scratch: Path, report: MergeProgress) -> Track:
+    """The dub's sound over the whole media."""
+    begun = BED_SHARE if dub.mix == "keep_background" else 0.0
+    spoken = begun + (LEVELLED - begun) * SPOKEN_SHARE
+    separating = report.part(0.0, begun)
+    async with beds.bed(str(dub.job.id), dub.mix, source, scratch, dub.seconds, separating) as bed:
+        stem = _stem(dub, report.part(begun, spoken))
+        return await mixed(stem, bed, scratch, dub.goal, progress=report.part(spoken, LEVELLED))
 
 
-async def _mix(dub: Dub, report: MergeProgress) -> AsyncIterator[Samples]:
-    """The mix in blocks. Rendering runs in a thread, which fetches each clip from storage when its turn comes."""
+async def _stem(dub: Dub, progress: Share) -> AsyncIterator[Samples]:
+    """The dub's voice before any gain, in blocks [n, 1] at 48 kHz.
+
+    Rendering runs in a thread, which fetches each clip from storage when its turn comes.
+    """
     loop = asyncio.get_running_loop()
     storage = current().storage
 
@@ -183,7 +204,7 @@ async def _mix(dub: Dub, report: MergeProgress) -> AsyncIterator[Samples]:
     while (block := await asyncio.to_thread(next, rendered, None)) is not None:
         yield block
         done += len(block)
-        report(MIXED * done / total)
+        progress(done / total)
 
 
 async def _finished(
@@ -205,10 +226,13 @@ async def _finished(
         await encode_audio(track or source, result, dub.format, seconds=dub.seconds, progress=progress)
         return result
     result = scratch / "dub.mp4"
-    subtitles = []
-    if cues:
+    subtitles: list[SoftSubtitles] = []
+    burn = None
+    if cues and dub.job.options.get("burn_in"):
+        burn = BurnedSubtitles(language, cues, _columns(language, dub.job))
+    elif cues:
         path = scratch / "subtitles.srt"
-        await asyncio.to_thread(lambda: path.write_text(srt.dumps(cues), encoding="utf-8"))
+        await asyncio.to_thread(lambda: path.write_text(srt.dumps(cues, language), encoding="utf-8"))
         subtitles.append(SoftSubtitles(language, path))
     await merge(
         source,
@@ -217,31 +241,13 @@ async def _finished(
         language=language,
         original_language=dub.job.source_language or dub.job.detected_language,
         subtitles=subtitles,
+        burn=burn,
         progress=progress,
     )
     return result
 
 
-async def _report(
-    dub: Dub, language: str, result: Path, cues: Sequence[Cue], loudness: Loudness | None
-) -> dict[str, Any]:
-    """What was measured of the finished file, how loud its sound was made, and how the speech fits."""
-    container = await inspect(result)
-    placements = place(
-        [segment.start for segment, _ in dub.spoken],
-        [rendition.seconds or 0.0 for _, rendition in dub.spoken],
-        dub.seconds,
-    )
-    spoken = [
-        Spoken(segment.index, rendition.speed or 1.0, rendition.seconds or 0.0, rendition.overflow or 0.0, placement)
-        for (segment, rendition), placement in zip(dub.spoken, placements, strict=True)
-    ]
-    report = quality_report(
-        spoken,
-        loudness=loudness,
-        media_seconds=dub.media.duration,
-        output_seconds=container.duration or 0.0,
-        subtitle_violations=await asyncio.to_thread(lambda: count(check(cues, rules_for(language)))),
-        flags=sorted({warning["code"] for warning in dub.job.warnings}),
-    )
-    return {"language": language, **report}
+def _columns(language: str, job: Job) -> float:
+    """How many narrow characters a line of a job's subtitles may have."""
+    rules = rules_for(language, profile_of(job))
+    return rules.line_length / rules.widths[0]

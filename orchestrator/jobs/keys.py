@@ -16,6 +16,16 @@ def speech(job_id: str) -> str:
     return f"jobs/{job_id}/work/speech.pcm"
 
 
+def background(job_id: str) -> str:
+    """The media's sound without its voices: 48 kHz stereo FLAC."""
+    return f"jobs/{job_id}/work/background.flac"
+
+
+def reference(job_id: str, speaker: str) -> str:
+    """The clip a speaker's voice is cloned from, a mono WAV file."""
+    return f"jobs/{job_id}/work/reference/{speaker or 'all'}.wav"
+
+
 def rendition(job_id: str, language: str, segment: int) -> str:
     """One segment's speech at the mix's rate, a mono WAV file."""
     return f"jobs/{job_id}/work/{language}/{segment:06d}.wav"

@@ -56,6 +56,8 @@ class Job(Base):
     options: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
     voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict)
     """The voice chosen for each target language when the work began."""
+    voice_speeds: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
+    """The real speeds each of those voices had then, by its name, as `VoiceSpeeds` keeps them."""
     status: Mapped[str] = mapped_column(default="pending")
     stage: Mapped[str | None]
     progress: Mapped[int] = mapped_column(default=0)
@@ -78,7 +80,10 @@ class Job(Base):
     last_event_before: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     """Id of the last event before this attempt: whoever follows the job is told what came after it."""
     rendered: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
-    """By language, the files of a dub that is finished: a later attempt takes them as they are."""
+    """By language, of a dub that is finished, its files ("files"), which a later attempt takes as they are, and the
+    gains it was mixed with ("gain_db", "voice_db", "bed_db"; not there where the original's sound was kept)."""
+    quality: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
+    """By language, the summary of its dub's quality report."""
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -164,6 +169,35 @@ class HeardWindow(Base):
     language_probability: Mapped[float | None]
     words: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     """[{"text", "start", "end", "probability"}]; None until heard, [] where nothing is said."""
+    turns: Mapped[list[list[Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    """[[start, end, speaker]] of whom the job's speakers are told apart; None where nobody does that."""
+
+
+class DiarizedPiece(Base):
+    """A stretch of audio in which speakers are told apart, and their turns in absolute seconds, named as its own."""
+
+    __tablename__ = "diarized_piece"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    start: Mapped[float]
+    end: Mapped[float]
+    turns: Mapped[list[list[Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    """[[start, end, speaker]]; None until heard."""
+
+
+class JobSpeaker(Base):
+    """Somebody who speaks in a job's media; "" where speakers are not told apart."""
+
+    __tablename__ = "job_speaker"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    seconds: Mapped[float]
+    voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict)
+    """By target language, the voice that speaks for them."""
+    reference: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """{"key", "rate", "spans"} of the clip their voice is cloned from; None where it is not."""
 
 
 class SegmentRow(Base):

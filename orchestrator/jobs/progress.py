@@ -55,7 +55,7 @@ async def begin_again(session: AsyncSession, job: Job, key: str | None) -> None:
     job.attempt += 1
     await spending.hold(session, job.user_id, job.id, job.credits, job.attempt)
     job.status, job.stage, job.progress, job.counts, job.error = "pending", None, 0, {}, None
-    job.message, job.pace, job.estimated_finish_at = None, {}, None
+    job.message, job.pace, job.estimated_finish_at, job.quality = None, {}, None, {}
     job.queued_at, job.started_at, job.finished_at = sa.func.now(), None, None
     last = sa.select(sa.func.max(JobEvent.id)).where(JobEvent.job_id == job.id)
     job.last_event_before = await session.scalar(last) or 0

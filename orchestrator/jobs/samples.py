@@ -21,7 +21,7 @@ from orchestrator.errors import OctaviaError
 from orchestrator.jobs import keys, service
 from orchestrator.jobs.models import Artifact, Job, Rendition, SegmentRow
 from orchestrator.media.clip import clip
-from orchestrator.media.loudness import normalise, write_track
+from orchestrator.media.loudness import levelled, write_track
 from orchestrator.media.models import Media
 from orchestrator.storage import Storage
 
@@ -121,5 +121,5 @@ async def _sound(storage: Storage, shown: Excerpt, folder: Path) -> Path:
             yield block
 
     raw, finished = folder / "raw.wav", folder / "sound.wav"
-    await normalise(raw, finished, await write_track(mixed(), raw, 1))
+    await levelled(raw, finished, await write_track(mixed(), raw, 1))
     return finished

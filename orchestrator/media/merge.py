@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from orchestrator.media.audio import UndecodableSoundError
+from orchestrator.media.burning import BurnedSubtitles, burned
 from orchestrator.media.failures import CONVERT, MediaError
 from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, Progress, own_subtitles, run, source, target
 from orchestrator.media.languages import iso_639_2
@@ -81,6 +82,7 @@ async def merge(
     language: str | None = None,
     original_language: str | None = None,
     subtitles: Sequence[SoftSubtitles] = (),
+    burn: BurnedSubtitles | None = None,
     progress: Progress | None = None,
 ) -> Merged:
     """Write the MP4 of a video `path` and its `dub` to `dest`, under a temporary name until it is whole.
@@ -88,8 +90,8 @@ async def merge(
     The picture is copied where it is 8-bit 4:2:0 H.264, else transcoded: half pictures are joined, high dynamic range
     becomes standard. The dub (48 kHz stereo, at second 0 of the file) is the default audio track, padded or trimmed to
     the picture; the original's default track is the second, without a dub the only one. Subtitles are soft tracks, off
-    by default, cut off with the picture. Title and chapters go along; the file's other tracks, covers and attachments
-    do not. Raises NoPictureError, MediaError.
+    by default, cut off with the picture; those to `burn` are painted into it, for which it is always transcoded. Title
+    and chapters go along; the file's other tracks, covers and attachments do not. Raises NoPictureError, MediaError.
     """
     container = await inspect(path)
     picture = container.picture
@@ -103,19 +105,24 @@ async def merge(
             "media_invalid", f"The picture's times run over {end / 3600:.0f} hours: it is damaged. {CONVERT}"
         )
     media = source(path)
+    kept = burn is None and is_copied(container, picture)
     with TemporaryDirectory(prefix=".merge-", dir=dest.parent) as scratch:
         part = Path(scratch) / "merged.mp4"
+
+        def paint(frames: Any) -> Any:
+            return burned(frames, picture, burn, Path(scratch), end) if burn else frames
+
         tracks = [
-            _picture(media, container, picture),
+            _picture(media, container, picture, kept, paint),
             *_sounds(media, container, dub, end, language, original_language),
             *_soft(subtitles, Path(scratch), end),
         ]
-        limits = _limits(path, container, picture, end)
+        limits = _limits(path, picture, end, kept)
         await run(_command(tracks, part, end, container.title), limits=limits, progress=progress)
         await asyncio.to_thread(disable_tracks, part)
         seconds = await _checked(part, Counter(track.kind for track in tracks), end, shown)
         part.replace(dest)
-    return Merged(seconds, is_copied(container, picture))
+    return Merged(seconds, kept)
 
 
 def is_copied(container: Container, picture: Stream) -> bool:
@@ -124,16 +131,17 @@ def is_copied(container: Container, picture: Stream) -> bool:
     return plain and not ("avi" in container.formats and picture.has_b_frames)
 
 
-def _limits(path: Path, container: Container, picture: Stream, end: float) -> Limits:
+def _limits(path: Path, picture: Stream, end: float, kept: bool) -> Limits:
     size = path.stat().st_size
-    if is_copied(container, picture):
+    if kept:
         return copied(end, size)
     return transcoded(end, size, picture.width * picture.height, 1 / picture.frame_seconds)
 
 
-def _picture(media: Any, container: Container, picture: Stream) -> _Track:
+def _picture(media: Any, container: Container, picture: Stream, kept: bool, paint: Callable[[Any], Any]) -> _Track:
+    """The picture as it is where it is `kept`, else encoded anew with what is painted on its frames."""
     stream = media[str(picture.index)]
-    if is_copied(container, picture):
+    if kept:
         # AVI says when a frame is decoded, not when it is shown: without reordering that is the same.
         return _Track("v", stream, COPY | ({"bsf": "setts=pts=DTS"} if "avi" in container.formats else {}))
     if picture.has_b_frames and "avi" in container.formats:
@@ -144,7 +152,7 @@ def _picture(media: Any, container: Container, picture: Stream) -> _Track:
         stream = _toned(stream, picture.transfer)
     # Odd sizes lose a row or column: scaling by a pixel would change the shape of the others.
     even = stream.filter("crop", "trunc(iw/2)*2", "trunc(ih/2)*2").filter("format", "yuv420p")
-    return _Track("v", even, H264)
+    return _Track("v", paint(even), H264)
 
 
 def _toned(stream: Any, transfer: str | None) -> Any:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from orchestrator.database import sessions
 from orchestrator.errors import NotFoundError, OctaviaError
 from orchestrator.jobs import keys, progress
-from orchestrator.jobs.models import HeardWindow, Job, Rendition, SegmentRow
+from orchestrator.jobs.models import DiarizedPiece, HeardWindow, Job, JobSpeaker, Rendition, SegmentRow
 from orchestrator.media.models import Media
 from orchestrator.ownership import owned_by
 from orchestrator.retention.errors import JobOpenError, MediaInUseError
@@ -29,7 +29,7 @@ Make = async_sessionmaker[AsyncSession]
 
 AT_ONCE = 500
 """Of each kind, in one sweep."""
-TEXTS = (Rendition, SegmentRow, HeardWindow)
+TEXTS = (Rendition, SegmentRow, HeardWindow, DiarizedPiece, JobSpeaker)
 """What was said and how it was translated: deleted with the files."""
 
 

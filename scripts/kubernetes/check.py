@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     rules_models.config_is_rays,
     rules_models.config_is_made,
     rules_models.deployments,
+    rules_models.chosen,
     rules_models.drain,
     rules_models.nodes,
     rules_models.version,

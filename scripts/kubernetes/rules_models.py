@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from scripts.kubernetes.generate import CHANGES, CHECKOUT, OVERLAYS, SERVE_YAML, serve_config
 from scripts.kubernetes.manifests import Deployed, Pod
+from serve.models import BY_CHOICE
 from serve.repository import ModelSpec, read_repository
 
 INGRESS = "protocol"
@@ -88,6 +89,18 @@ def deployments(deployed: Deployed) -> Iterator[str]:
         ingress = placed.get(INGRESS, {}).get("graceful_shutdown_timeout_s", 20)
         if ingress <= options.get("graceful_shutdown_timeout_s", 20):
             yield f"serveConfigV2: {INGRESS} is killed before {name} has answered: raise graceful_shutdown_timeout_s"
+
+
+def chosen(deployed: Deployed) -> Iterator[str]:
+    """A model that is served by choice has its setting and its deployment, or neither: Ray refuses one without the other."""
+    placed = _placed(deployed)
+    for pod in _nodes(deployed)[:1]:
+        given = deployed.config(pod.containers[0])
+        for name, setting in BY_CHOICE.items():
+            if name in placed and setting not in given:
+                yield f"serveConfigV2: {name} is deployed, but {setting} names no weights for it"
+            if name not in placed and setting in given:
+                yield f"serveConfigV2: {setting} names weights, but {name} is not deployed: take its line out of models.yaml"
 
 
 def drain(deployed: Deployed) -> Iterator[str]:

@@ -255,6 +255,14 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda d: serve(d, lambda config: config["by_name"].update(wisper={"name": "wisper"})),
         "serveConfigV2: wisper is no model of model_repo || is not what serve || of 1 replicas of wisper",
     ),
+    "a model without the weights it needs": (
+        lambda d: serve(d, lambda config: config["by_name"].update(align=config["by_name"]["vad"] | {"name": "align"})),
+        "align is deployed, but OCTAVIA_ALIGN names no weights || is not what serve || align: max_ongoing",
+    ),
+    "weights without the model": (
+        lambda d: settings(d, "octavia-models-settings").update(OCTAVIA_DIARIZE="diarize-community-1"),
+        "OCTAVIA_DIARIZE names weights, but diarize is not deployed",
+    ),
     "batches that never fill": (
         option("whisper", "max_ongoing_requests", 4),
         "whisper: max_ongoing_requests is less than its batches of || is not what serve",
