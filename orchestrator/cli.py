@@ -41,7 +41,10 @@ errors = Console(stderr=True)
 
 SourceFile = Annotated[Path, typer.Argument(help="A video or audio file.", exists=True, dir_okay=False, readable=True)]
 SubtitleFile = Annotated[
-    Path, typer.Argument(help="A subtitle file: srt, vtt, ass, ssa, our json, or a txt.", exists=True, dir_okay=False, readable=True)
+    Path,
+    typer.Argument(
+        help="A subtitle file: srt, vtt, ass, ssa, our json, or a txt.", exists=True, dir_okay=False, readable=True
+    ),
 ]
 TextLanguage = Annotated[
     str | None, typer.Option("--from", help="Language of the file; told by its text when left out.")
@@ -53,6 +56,12 @@ SoundFormat = Annotated[
 MixName = Annotated[
     str | None,
     typer.Option(help="replace (when left out), voice-over or keep-background: what becomes of the original's sound."),
+]
+Gender = Annotated[str | None, typer.Option(help="female or male, of the voice, where there is a choice.")]
+SpeakerCount = Annotated[int | None, typer.Option(help="How many people speak, where speakers are told apart.")]
+CloneVoices = Annotated[bool, typer.Option("--clone-voices", help="Speak in the speakers' own voices.")]
+CloningConsent = Annotated[
+    bool, typer.Option("--cloning-consent", help="I state that everybody whose voice is cloned has agreed to it.")
 ]
 LoudnessTarget = Annotated[int | None, typer.Option(help="Of the dub in LUFS: -16 (when left out), -23 or -14.")]
 Language = Annotated[str | None, typer.Option("--from", help="Language spoken in the file; detected when left out.")]
@@ -87,6 +96,10 @@ def dub(
     loudness: LoudnessTarget = None,
     profile: Profile = None,
     burn_in: Annotated[bool, typer.Option("--burn-in", help="Paint the subtitles into the picture.")] = False,
+    gender: Gender = None,
+    speakers: SpeakerCount = None,
+    clone_voices: CloneVoices = False,
+    cloning_consent: CloningConsent = False,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Dub a video or an audio file into another language."""
@@ -95,6 +108,8 @@ def dub(
     chosen = mix.replace("-", "_") if mix else None
     options = {"voice": voice, "format": format, "mix": chosen, "loudness": loudness}
     options |= {"subtitle_profile": profile, "burn_in": burn_in or None}
+    options |= {"gender": gender, "speakers": speakers}
+    options |= {"clone_voices": clone_voices or None, "cloning_consent": cloning_consent or None}
     _run(_perform(Wish(file, out, to=to, source=source, options=options)))
 
 
@@ -139,12 +154,13 @@ def speak_subtitles(
     voice: VoiceName = None,
     format: SoundFormat = None,  # noqa: A002
     loudness: LoudnessTarget = None,
+    gender: Gender = None,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Read a subtitle file aloud, each cue at its time."""
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    options = {"voice": voice, "format": format, "loudness": loudness}
+    options = {"voice": voice, "format": format, "loudness": loudness, "gender": gender}
     _run(_perform(Wish(file, out, "subtitle_to_audio", to, source, options)))
 
 
