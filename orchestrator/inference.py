@@ -18,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from orchestrator.capabilities import Capabilities, read_capabilities
 from orchestrator.errors import OctaviaError
+from orchestrator.observability.model_calls import observed
 from orchestrator.patience import (
     FAULTS_FORGIVEN,
     INTERRUPTION_S,
@@ -269,11 +270,14 @@ class Inference:
 
     async def _infer(self, model: str, inputs: list[Any], outputs: list[str]) -> dict[str, npt.NDArray[Any]]:
         requested = [triton.InferRequestedOutput(name) for name in outputs]
-        answer = await self._waiting(
-            model,
-            lambda: self._client.infer(model, inputs, outputs=requested, client_timeout=CALL_TIMEOUT_S),
-            wait_s=self._wait_s,
-        )
+
+        async def call() -> Any:
+            with observed(model) as headers:
+                return await self._client.infer(
+                    model, inputs, outputs=requested, client_timeout=CALL_TIMEOUT_S, headers=headers
+                )
+
+        answer = await self._waiting(model, call, wait_s=self._wait_s)
         return {name: answer.as_numpy(name) for name in outputs}
 
     async def _waiting(self, model: str, call: Callable[[], Awaitable[Any]], wait_s: float) -> Any:

@@ -79,6 +79,8 @@ class Job(Base):
     """Id of the last event before this attempt: whoever follows the job is told what came after it."""
     rendered: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
     """By language, the files of a dub that is finished: a later attempt takes them as they are."""
+    traceparent: Mapped[str | None]
+    """Of the request that asked for it, where that was traced: its steps and the e-mail about it join the trace."""
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -110,6 +112,7 @@ class Job(Base):
         return self.withdrawn_at is None
 
 
+Index("ix_job_processing", Job.id, postgresql_where=text("status = 'processing'"))
 Index("ix_job_due", Job.expires_at, postgresql_where=text("withdrawn_at is null"))
 Index("ix_job_unpurged", Job.withdrawn_at, postgresql_where=text("withdrawn_at is not null and purged_at is null"))
 

@@ -28,6 +28,8 @@ from orchestrator.logs import configure_logging
 from orchestrator.memory import share_arenas
 from orchestrator.notifications import workflows as mail_workflows  # noqa: F401
 from orchestrator.notifications.mailer import mailer_from
+from orchestrator.observability.metrics import watch_pool, watch_room
+from orchestrator.observability.telling import begin as begin_telling
 from orchestrator.settings import Settings, get_settings
 from orchestrator.settings_check import insist
 from orchestrator.storage import Storage
@@ -61,6 +63,9 @@ async def run(settings: Settings, executor_id: str) -> int:
             queue = durable.api_client(system_engine)
             chunks = Places(settings.chunks_per_worker, settings.paid_share)
             media = Places(settings.media_per_worker, settings.paid_share)
+            watch_pool(engine.sync_engine.pool)
+            watch_room("chunks", chunks)
+            watch_room("media", media)
             context.use(
                 context.WorkerContext(settings, engine, storage, models, datasource, mailer, queue, chunks, media)
             )
@@ -116,6 +121,7 @@ def main() -> None:
     settings = get_settings()
     configure_logging(settings)
     insist(settings)
+    begin_telling(settings, "worker")
     executor_id = os.environ.get(EXECUTOR_ID) or f"{socket.gethostname()}-{uuid7()}"
     sys.exit(asyncio.run(run(settings, executor_id)))
 
