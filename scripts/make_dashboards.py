@@ -1,7 +1,7 @@
 """Writes the Grafana dashboards of monitoring/dashboards/ from PANELS.  `python -m scripts.make_dashboards`
 
-A panel is a title, a unit of Grafana's, and queries with the legend of each. What every API process tells alike is taken
-by `max`.
+A panel is a title, a unit of Grafana's, and queries with the legend of each. What every API process tells alike is
+taken by `max`.
 """
 
 import json
@@ -158,9 +158,8 @@ DASHBOARDS: Mapping[str, Sequence[Panel]] = {
             "Mean wait for a batch",
             "µs",
             {
-                f"{rate('nv_inference_queue_duration_us', 'model')} / {rate('nv_inference_request_success', 'model')}": (
-                    "{{model}}"
-                )
+                f"{rate('nv_inference_queue_duration_us', 'model')}"
+                f" / {rate('nv_inference_request_success', 'model')}": "{{model}}"
             },
         ),
         Panel(
@@ -180,7 +179,10 @@ DASHBOARDS: Mapping[str, Sequence[Panel]] = {
         Panel(
             "Memory of GPUs",
             "bytes",
-            {"nv_gpu_memory_used_bytes": "GPU {{gpu}} used", "nv_gpu_memory_total_bytes": "GPU {{gpu}} in all"},
+            {
+                "max by (NodeAddress, gpu) (nv_gpu_memory_used_bytes)": "GPU {{gpu}} used",
+                "max by (NodeAddress, gpu) (nv_gpu_memory_total_bytes)": "GPU {{gpu}} in all",
+            },
         ),
         Panel(
             "Calls as workers see them, p95",

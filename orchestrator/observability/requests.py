@@ -1,7 +1,9 @@
 """Each request is counted by its route and is a span; outermost, so that refusals count too."""
 
 import time
+from contextlib import nullcontext
 
+from opentelemetry.trace import INVALID_SPAN
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,6 +12,8 @@ from orchestrator.observability.tracing import SpanKind, parent_of, span
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NO_ROUTE = "none"
+PROBES = frozenset({"/healthz", "/readyz"})
+"""Asked for every few seconds: no spans."""
 _NOTE = "octavia.route"
 
 
@@ -38,7 +42,8 @@ class ObservedMiddleware:
                 status, seconds = message["status"], time.perf_counter() - began
             await send(message)
 
-        with span(method, parent=parent_of(given), kind=SpanKind.SERVER) as opened:
+        traced = span(method, parent=parent_of(given), kind=SpanKind.SERVER)
+        with nullcontext(INVALID_SPAN) if scope["path"] in PROBES else traced as opened:
             try:
                 with metrics.REQUESTS_OPEN.track_inprogress():
                     await self._app(scope, receive, watched)
