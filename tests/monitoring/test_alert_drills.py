@@ -25,7 +25,7 @@ from orchestrator.notifications.service import post
 from orchestrator.settings import Settings
 from orchestrator.webhooks.models import WebhookEndpoint
 from orchestrator.webhooks.service import send
-from tests.fixtures_api_process import api_process
+from tests.fixtures_api import api_process
 from tests.fixtures_model_plane import Plane, start_plane
 from tests.fixtures_monitoring import Prometheus, hurried, prometheus
 from tests.fixtures_operation import write_model, write_serve_yaml
@@ -39,6 +39,7 @@ __all__ = ["job", "make_job", "make_media", "media"]
 
 pytestmark = [pytest.mark.anyio, pytest.mark.soak]
 
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 Sessions = async_sessionmaker[AsyncSession]
 
 PACE = hurried(
