@@ -8,7 +8,6 @@ from prometheus_client import start_http_server
 from prometheus_client.registry import Collector
 
 from orchestrator.credits.models import KINDS as ENTRIES
-from orchestrator.errors import OctaviaError
 from orchestrator.jobs.durable import VERSION
 from orchestrator.jobs.models import KINDS
 from orchestrator.observability import metrics
@@ -21,16 +20,10 @@ log = structlog.get_logger(__name__)
 Process = Literal["api", "worker"]
 
 
-class MetricsPortError(OctaviaError):
-    def __init__(self, host: str, port: int, reason: str) -> None:
-        message = f"The metrics cannot be told at {host}:{port} ({reason}). Set OCTAVIA_METRICS_PORT to a free port."
-        super().__init__("metrics_port", message, 500)
-
-
 def begin(settings: Settings, process: Process, *more: Collector) -> None:
     """Tell this process's metrics, and those that `more` collect, and send its spans, as the settings say.
 
-    Raises MetricsPortError.
+    Where the port is taken, the process ends with exit code 1 and a line that says so.
     """
     configure_tracing(settings, process)
     if settings.metrics_port is None:
@@ -42,5 +35,9 @@ def begin(settings: Settings, process: Process, *more: Collector) -> None:
     try:
         start_http_server(settings.metrics_port, settings.metrics_host, metrics.REGISTRY)
     except OSError as error:
-        raise MetricsPortError(settings.metrics_host, settings.metrics_port, error.strerror or str(error)) from error
+        where = f"{settings.metrics_host}:{settings.metrics_port}"
+        log.error(  # noqa: TRY400 - the message says it all
+            "the metrics cannot be told: set OCTAVIA_METRICS_PORT to a free port", at=where, error=error.strerror
+        )
+        raise SystemExit(1) from None
     log.info("metrics are told", host=settings.metrics_host, port=settings.metrics_port)

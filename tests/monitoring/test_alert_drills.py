@@ -145,18 +145,18 @@ async def test_a_mail_server_that_is_away(house: House, make_session: Sessions) 
 
 async def test_endpoints_of_users_that_do_not_answer(house: House, make_session: Sessions, user: User) -> None:
     dead = f"http://127.0.0.1:{free_port()}/hook"
-    with HookReceiver() as receiver, house.api(), house.watched() as watch:
-        with house.worker("only", OCTAVIA_WEBHOOKS_LOCAL="true"):
-            watch.until(lambda: watch.query("octavia_webhook_attempts_total"))
-            broken = await _deliver(make_session, user, dead, 12)
-            watch.until_fires("WebhooksFailing")
-            found = watch.query('sum(octavia_webhook_attempts_total{result!="sent"})')
-            assert float(found[0]["value"][1]) >= 12
-            async with make_session.begin() as session:  # its owner mends it
-                endpoint = await session.get_one(WebhookEndpoint, broken)
-                endpoint.url = receiver.url
-            await _deliver(make_session, user, receiver.url, 40)
-            watch.until_quiet("WebhooksFailing")
+    local = {"OCTAVIA_WEBHOOKS_LOCAL": "true"}
+    with HookReceiver() as receiver, house.api(), house.watched() as watch, house.worker("only", **local):
+        watch.until(lambda: watch.query("octavia_webhook_attempts_total"))
+        broken = await _deliver(make_session, user, dead, 12)
+        watch.until_fires("WebhooksFailing")
+        found = watch.query('sum(octavia_webhook_attempts_total{result!="sent"})')
+        assert float(found[0]["value"][1]) >= 12
+        async with make_session.begin() as session:  # its owner mends it
+            endpoint = await session.get_one(WebhookEndpoint, broken)
+            endpoint.url = receiver.url
+        await _deliver(make_session, user, receiver.url, 40)
+        watch.until_quiet("WebhooksFailing")
 
 
 async def test_connections_that_somebody_keeps(house: House, database_url: str) -> None:
