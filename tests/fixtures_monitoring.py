@@ -67,17 +67,17 @@ class Prometheus:
         answer = httpx.get(f"{self.url}/api/v1/alerts", timeout=30, trust_env=False).json()
         return {each["labels"]["alertname"] for each in answer["data"]["alerts"] if each["state"] == "firing"}
 
-    def until(self, there: Callable[[], object], seconds: float = 120) -> None:
+    def until(self, there: Callable[[], object], seconds: float = 300) -> None:
         """Wait until it is so. AssertionError after so many seconds."""
         deadline = time.monotonic() + seconds
         while not there():
             assert time.monotonic() < deadline, self.firing()
             time.sleep(0.5)
 
-    def until_fires(self, alert: str, seconds: float = 120) -> None:
+    def until_fires(self, alert: str, seconds: float = 300) -> None:
         self.until(lambda: alert in self.firing(), seconds)
 
-    def until_quiet(self, alert: str, seconds: float = 120) -> None:
+    def until_quiet(self, alert: str, seconds: float = 300) -> None:
         self.until(lambda: alert not in self.firing(), seconds)
 
 

@@ -23,7 +23,7 @@ class NoDatabaseAddressError(OctaviaError):
 
 class DatabaseAwayError(OctaviaError):
     def __init__(self, reason: str) -> None:
-        super().__init__("database_away", f"The database cannot be used: {reason}", 503)
+        super().__init__("database_away", f"The database cannot be used: {reason}. Check OCTAVIA_DATABASE_URL.", 503)
 
 
 @asynccontextmanager

@@ -65,11 +65,11 @@ async def clock(patient: Patient) -> Sequence[Finding]:
 
 async def storage(patient: Patient) -> Sequence[Finding]:
     """Whether an object can be written, read and deleted. Raises StorageError, StorageFullError."""
-    store = Storage.from_settings(patient.settings)
     where = patient.settings.storage_url or str(patient.settings.data_dir / "storage")
     key, data = f"doctor/{uuid4()}", b"octavia doctor"
     fix = f"Let this process read, write and delete in {where}: its rights, the bucket's policy, OCTAVIA_STORAGE_URL."
     try:
+        store = Storage.from_settings(patient.settings)
         await store.put_bytes(key, data)
         if await store.read(key) != data:
             return error(f"What was written to {where} is read back changed.", fix)

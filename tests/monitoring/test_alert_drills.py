@@ -140,7 +140,7 @@ async def test_a_mail_server_that_is_away(house: House, make_session: Sessions) 
             watch.until_fires("MailsDelayed")
             await asyncio.to_thread(smtp.start)
             watch.until_quiet("MailsDelayed")
-            assert smtp.message_ids()
+            assert smtp.message_ids
 
 
 async def test_endpoints_of_users_that_do_not_answer(house: House, make_session: Sessions, user: User) -> None:
