@@ -32,6 +32,8 @@ from orchestrator.context import AppContext, Backends, Context
 from orchestrator.credits.routes import router as credits
 from orchestrator.cross_origin import cors
 from orchestrator.database import make_engine, make_sync_engine, sessions
+from orchestrator.editing.routes import router as editing
+from orchestrator.glossaries.routes import router as glossary
 from orchestrator.group_commit import GroupCommit
 from orchestrator.jobs.admission import Admission
 from orchestrator.jobs.event_routes import router as job_events
@@ -107,7 +109,7 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     )
     app.include_router(discovery)
     app.include_router(downloads)
-    for router in (media, uploads, jobs, job_events, links, previews, notifications, retention):
+    for router in (media, uploads, jobs, editing, glossary, job_events, links, previews, notifications, retention):
         app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
     octavia_web.install(app)
     _add_health(app)

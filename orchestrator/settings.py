@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from orchestrator.billing.offers import PACKAGES, Package, Plan
 from orchestrator.credits.prices import JobKind, Price
 from orchestrator.jobs.limits import Limit, StepName
+from orchestrator.quality.reading_back import ReadBack
 from orchestrator.retention.rules import Kept
 
 MIB = 2**20
@@ -175,6 +176,10 @@ class Settings(BaseSettings):
 
     retry_hours: float = Field(default=24, ge=0)
     """How long a failed or cancelled job can be tried again: what it has done is kept, and deleted then."""
+
+    read_back: ReadBack = "sample"
+    """Whether Whisper listens to finished dubs, for the quality report, where a job does not say: none, sample (eight
+    sentences and 40 s of speech at most), full (takes about as long as hearing the original did)."""
 
     preview_share: float = Field(default=0.2, ge=0, le=1)
     """Share of a dub's passages, from the first on, that can be heard before it is completed: one at least. 0: none."""

@@ -47,6 +47,15 @@ class ServeSettings(BaseSettings):
     diarize: str | None = None
     """A diarize entry of the catalogue, for example diarize-community-1; none: no speaker diarization."""
 
+    separate: str | None = None
+    """A separate entry of the catalogue, for example hdemucs-musdb-plus; none: no dub keeps its background."""
+
+    speech_quality: str | None = None
+    """A speech_quality entry of the catalogue, dnsmos; none: quality reports don't rate the speech."""
+
+    speaker_embedding: str | None = None
+    """A speaker_embedding entry of the catalogue, resemblyzer; none: quality reports don't compare cloned voices."""
+
     billing: bool = False
     """Whether people pay for jobs. Then only weights cleared for paid use load, and never a toy translation."""
 

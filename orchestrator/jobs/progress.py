@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.credits import spending
+from orchestrator.editing.adopting import adopt
 from orchestrator.jobs import messages, outcomes
 from orchestrator.jobs.models import Artifact, Job, JobAttempt, JobEvent
 from orchestrator.observability import outcomes as observed
@@ -69,7 +70,7 @@ async def begin_again(session: AsyncSession, job: Job, key: str | None) -> None:
     job.attempt += 1
     await spending.hold(session, job.user_id, job.id, job.credits, job.attempt)
     job.status, job.stage, job.progress, job.counts, job.error = "pending", None, 0, {}, None
-    job.message, job.pace, job.estimated_finish_at = None, {}, None
+    job.message, job.pace, job.estimated_finish_at, job.quality = None, {}, None, {}
     job.queued_at, job.started_at, job.finished_at = sa.func.now(), None, None
     last = sa.select(sa.func.max(JobEvent.id)).where(JobEvent.job_id == job.id)
     job.last_event_before = await session.scalar(last) or 0
@@ -148,7 +149,8 @@ async def warn(session: AsyncSession, job_id: UUID, code: str, message: str) -> 
 async def complete(
     session: AsyncSession, job_id: UUID, artifacts: Sequence[Mapping[str, Any]], attempt: int | None = None
 ) -> bool:
-    """processing → completed, publishing the artifacts (columns of `Artifact` without id and job_id).
+    """processing → completed, publishing the artifacts (columns of `Artifact` without id and job_id): of a regeneration
+    as those of the job it regenerates.
 
     True when this call decided the job; of an earlier `attempt` than the job's it decides nothing.
     """
@@ -156,7 +158,11 @@ async def complete(
     values = {"status": "completed", "progress": 100, "finished_at": now, "expires_at": now + Job.kept_for}
     decided = await _change(session, job_id, ("processing",), attempt, **values)
     if decided:
-        session.add_all(Artifact(job_id=job_id, **artifact) for artifact in artifacts)
+        job = await session.get_one(Job, job_id, populate_existing=True)
+        if job.regenerates is not None:
+            await adopt(session, job, artifacts)
+        else:
+            session.add_all(Artifact(job_id=job_id, **artifact) for artifact in artifacts)
         observed.ended(session, decided)
         await spending.spend(session, job_id, decided.attempt)
         event = await announce(session, job_id, "completed", {"status": "completed", "progress": 100})

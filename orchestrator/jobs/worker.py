@@ -25,6 +25,7 @@ from orchestrator.jobs.scratch import worker_scratch
 from orchestrator.jobs.sweeper import sweep_for_ever
 from orchestrator.local.processes import EXECUTOR_ID, end_with_parent
 from orchestrator.logs import configure_logging
+from orchestrator.media.stretch import Stretcher
 from orchestrator.memory import share_arenas
 from orchestrator.notifications import workflows as mail_workflows  # noqa: F401
 from orchestrator.notifications.mailer import mailer_from
@@ -66,8 +67,12 @@ async def run(settings: Settings, executor_id: str) -> int:
             watch_pool(engine.sync_engine.pool)
             watch_room("chunks", chunks)
             watch_room("media", media)
+            stretcher = await Stretcher.find()
+            log.info("speech is brought to its length by ffmpeg", filter=stretcher.filter)
             context.use(
-                context.WorkerContext(settings, engine, storage, models, datasource, mailer, queue, chunks, media)
+                context.WorkerContext(
+                    settings, engine, storage, models, datasource, mailer, queue, chunks, media, stretcher
+                )
             )
             DBOS.launch()
             await durable.register_queues(
