@@ -3,8 +3,9 @@
 # subtitles in all scripts: Noto without its Chinese, Japanese and Korean (12 MB to fetch), and Droid Fallback for those
 # (2 MB; fonts-noto-cjk looks better and has 57 MB). Without them letters a font lacks are painted as boxes.
 # With the word "browser" also Chromium, in which some tests look at pages, and with "node" Node.js and npm, for a client
-# that one test uploads with; where there are none, those tests are skipped.
-# Usage: scripts/system_packages.sh [PYTHON] [browser] [node]
+# that one test uploads with; where there are none, those tests are skipped. With "monitoring" also Prometheus and its
+# promtool, for the tests of the alert rules.
+# Usage: scripts/system_packages.sh [PYTHON] [browser] [node] [monitoring]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3.11}
@@ -31,6 +32,9 @@ has_font ja || wanted+=(fonts-droid-fallback)
 if [[ $extras == *" node "* ]]; then
     command -v node >/dev/null || wanted+=(nodejs)
     command -v npm >/dev/null || wanted+=(npm)
+fi
+if [[ $extras == *" monitoring "* ]]; then
+    command -v prometheus >/dev/null && command -v promtool >/dev/null || wanted+=(prometheus)
 fi
 [ ${#missing[@]} -eq 0 ] && [ ${#wanted[@]} -eq 0 ] && exit 0
 

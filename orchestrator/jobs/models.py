@@ -99,6 +99,8 @@ class Job(Base):
     gains it was mixed with ("gain_db", "voice_db", "bed_db"; not there where the original's sound was kept)."""
     quality: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
     """By language, the summary of its dub's quality report."""
+    traceparent: Mapped[str | None]
+    """Of the request that asked for it, where that was traced: its steps and the e-mail about it join the trace."""
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -130,6 +132,7 @@ class Job(Base):
         return self.withdrawn_at is None
 
 
+Index("ix_job_processing", Job.id, postgresql_where=text("status = 'processing'"))
 Index("ix_job_due", Job.expires_at, postgresql_where=text("withdrawn_at is null"))
 Index("ix_job_unpurged", Job.withdrawn_at, postgresql_where=text("withdrawn_at is not null and purged_at is null"))
 

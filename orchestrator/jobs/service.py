@@ -31,6 +31,7 @@ from orchestrator.jobs.kinds import OF_SUBTITLES
 from orchestrator.jobs.models import Artifact, Job, JobEvent, Rendition, SegmentRow
 from orchestrator.jobs.schemas import JobRequest, LineView, Notice, QuoteView, RenditionView, SegmentView
 from orchestrator.media.models import Media
+from orchestrator.observability.tracing import traceparent
 from orchestrator.ownership import get_own, newest_first, owned_by
 from orchestrator.retention.errors import DeletedJobError, ResultsExpiredError, UploadExpiredError
 from orchestrator.retention.rules import kept_for
@@ -108,6 +109,7 @@ async def _insert(
         "idempotency_key": key,
         "request_hash": request_hash,
         "credits": price,
+        "traceparent": traceparent(),
         "glossary": await frozen(session, user_id, way.targets),
         "kept_for": kept_for(request.kind, context.settings.retention_hours),
     }
