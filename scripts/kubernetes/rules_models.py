@@ -92,7 +92,7 @@ def deployments(deployed: Deployed) -> Iterator[str]:
 
 
 def chosen(deployed: Deployed) -> Iterator[str]:
-    """A model that is served by choice has its setting and its deployment, or neither: Ray refuses one without the other."""
+    """A model that is served by choice has its setting and its deployment, or neither: Ray refuses one alone."""
     placed = _placed(deployed)
     for pod in _nodes(deployed)[:1]:
         given = deployed.config(pod.containers[0])
@@ -100,7 +100,7 @@ def chosen(deployed: Deployed) -> Iterator[str]:
             if name in placed and setting not in given:
                 yield f"serveConfigV2: {name} is deployed, but {setting} names no weights for it"
             if name not in placed and setting in given:
-                yield f"serveConfigV2: {setting} names weights, but {name} is not deployed: take its line out of models.yaml"
+                yield f"serveConfigV2: {setting} names weights, but {name} is not deployed (see models.yaml)"
 
 
 def drain(deployed: Deployed) -> Iterator[str]:
