@@ -12,7 +12,7 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench pages serving accounts billing streams triton k8s weights setup system browser node kubectl clean
+.PHONY: help demo test lint up soak bench pages serving accounts billing streams triton k8s weights setup system browser node kubectl monitoring clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -23,7 +23,7 @@ demo: weights ## Dub the sample into Spanish and print where the results are
 up: setup ## Run everything on this machine until Ctrl-C
 	$(BIN)/octavia up
 
-test: lint weights browser kubectl ## Lint, types, import contracts, tests
+test: lint weights browser monitoring kubectl ## Lint, types, import contracts, tests
 	$(STARTER) $(BIN)/pytest -m "not soak"
 
 lint: setup ## Lint, types, import contracts
@@ -32,7 +32,7 @@ lint: setup ## Lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-soak: weights browser node kubectl ## The same promises at full size: hours of audio, kills by the dozen
+soak: weights browser node monitoring kubectl ## The same promises at full size: hours of audio, kills by the dozen
 	$(STARTER) $(BIN)/pytest -m soak --timeout 3600
 
 bench: weights ## A warm one-minute dub against the script a user would write
@@ -97,6 +97,9 @@ kubectl: setup
 
 node:
 	@scripts/system_packages.sh $(PYTHON) node
+
+monitoring:
+	@scripts/system_packages.sh $(PYTHON) monitoring
 
 clean: ## Remove .venv, .venv-triton and out
 	rm -rf $(VENV) $(TRITON) out

@@ -69,7 +69,7 @@ async def speak(segment: SegmentRow, rendition: Rendition, speaker: Speaker, cho
     samples = await _spoken(rendition.language, speaker, choice)
     seconds = len(samples) / RATE
     file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="WAV", subtype="PCM_16")
+    soundfile.write(file, samples, RATE, format="FLAC", subtype="PCM_16")
     key = keys.rendition(str(segment.job_id), rendition.language, segment.index)
     await current().storage.put_bytes(key, file.getvalue())
     return {

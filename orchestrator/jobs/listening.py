@@ -109,10 +109,11 @@ async def speaker_similarity(dub: Dub, sound: Sound) -> dict[str, Any] | Reason:
     for segment, rendition in dub.spoken:
         speakers[segment.speaker].append((segment, rendition))
     found = [(speaker, await similarity(str(dub.job.id), pairs, sound)) for speaker, pairs in speakers.items()]
-    compared_ = [{"speaker": speaker, "similarity": round(value, 3)} for speaker, value in found if value is not None]
-    if not compared_:
+    values = {speaker: round(value, 3) for speaker, value in found if value is not None}
+    if not values:
         return "nothing_spoken"
-    return {"lowest": min(each["similarity"] for each in compared_), "speakers": compared_}
+    speakers_like = [{"speaker": speaker, "similarity": value} for speaker, value in values.items()]
+    return {"lowest": min(values.values()), "speakers": speakers_like}
 
 
 async def similarity(job_id: str, pairs: Sequence[tuple[SegmentRow, Rendition]], sound: Sound) -> float | None:

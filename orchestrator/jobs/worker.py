@@ -30,6 +30,8 @@ from orchestrator.media.stretch import Stretcher
 from orchestrator.memory import share_arenas
 from orchestrator.notifications import workflows as mail_workflows  # noqa: F401
 from orchestrator.notifications.mailer import mailer_from
+from orchestrator.observability.metrics import watch_pool, watch_room
+from orchestrator.observability.telling import begin as begin_telling
 from orchestrator.settings import Settings, get_settings
 from orchestrator.settings_check import insist
 from orchestrator.storage import Storage
@@ -63,6 +65,9 @@ async def run(settings: Settings, executor_id: str) -> int:
             queue = durable.api_client(system_engine)
             chunks = Places(settings.chunks_per_worker, settings.paid_share)
             media = Places(settings.media_per_worker, settings.paid_share)
+            watch_pool(engine.sync_engine.pool)
+            watch_room("chunks", chunks)
+            watch_room("media", media)
             stretcher = await Stretcher.find()
             log.info("speech is brought to its length by ffmpeg", filter=stretcher.filter)
             context.use(
@@ -123,6 +128,7 @@ def main() -> None:
     settings = get_settings()
     configure_logging(settings)
     insist(settings)
+    begin_telling(settings, "worker")
     executor_id = os.environ.get(EXECUTOR_ID) or f"{socket.gethostname()}-{uuid7()}"
     sys.exit(asyncio.run(run(settings, executor_id)))
 

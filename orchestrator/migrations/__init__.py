@@ -8,6 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from dbos import DBOS
 
 from orchestrator.database import make_sync_engine
@@ -26,6 +27,14 @@ def upgrade(url: str, revision: str = "head") -> None:
             DBOS.migrate(engine.url.render_as_string(hide_password=False))
     finally:
         engine.dispose()
+
+
+def newest() -> str:
+    """The revision of our tables that this code wants."""
+    head = ScriptDirectory(str(Path(__file__).parent)).get_current_head()
+    if head is None:
+        raise RuntimeError("there is no migration")
+    return head
 
 
 @contextmanager

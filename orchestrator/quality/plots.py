@@ -38,7 +38,8 @@ def timeline(segments: Sequence[Mapping[str, Any]], duration: float) -> str:
     bars = [bar for segment in segments for bar in _bars(segment, duration)]
     drawn = [_row(row, per_row) for row in range(rows)]
     for kind in ("slot", "original", "dub", "fast", "late"):
-        path = "".join(_rectangle(part, per_row) for bar in bars if bar.kind == kind for part in _cut(bar, per_row))
+        parts = _joined([part for bar in bars if bar.kind == kind for part in _cut(bar, per_row)], per_row)
+        path = "".join(_rectangle(part, per_row) for part in parts)
         drawn += [f'<path class="{kind}" d="{path}"/>'] if path else []
     return _svg(rows * ROW + 18, [*drawn, _ticks(rows, per_row)], "Time line of the original's speech and the dub's")
 
@@ -62,8 +63,29 @@ def _cut(bar: Bar, per_row: float) -> Iterable[Bar]:
         start = end
 
 
+def _joined(bars: Sequence[Bar], per_row: float) -> list[Bar]:
+    """Bars of one kind in order, those of one row that nothing would be seen between drawn as one."""
+    gap = per_row / INNER
+    joined: list[Bar] = []
+    for bar in bars:
+        last = joined[-1] if joined else None
+        if last and bar.start - last.end < gap and _row_of(bar, per_row) == _row_of(last, per_row) and _thin(bar, gap):
+            joined[-1] = Bar(last.start, max(last.end, bar.end), bar.lane, bar.kind)
+        else:
+            joined.append(bar)
+    return joined
+
+
+def _thin(bar: Bar, gap: float) -> bool:
+    return bar.end - bar.start < 3 * gap
+
+
+def _row_of(bar: Bar, per_row: float) -> int:
+    return math.floor(bar.start / per_row + 1e-9)
+
+
 def _rectangle(bar: Bar, per_row: float) -> str:
-    row = math.floor(bar.start / per_row + 1e-9)
+    row = _row_of(bar, per_row)
     x = LEFT + (bar.start - row * per_row) / per_row * INNER
     width = max(1.2, (bar.end - bar.start) / per_row * INNER - 0.8)
     y = row * ROW + 8 + bar.lane * (LANE + 2)
@@ -100,7 +122,7 @@ def histogram(speeds: Sequence[Mapping[str, Any]]) -> str:
     floor = HEIGHT - BOTTOM
 
     def x(speed: float) -> float:
-        return LEFT + (speed - low) / (high - low) * INNER
+        return float(LEFT + (speed - low) / (high - low) * INNER)
 
     def bar(each: Mapping[str, Any]) -> str:
         height = each["count"] / most * (floor - 28)
@@ -129,7 +151,7 @@ def loudness(short_term: Mapping[str, Any], target: float) -> str:
     floor = HEIGHT - BOTTOM
 
     def x(at: float) -> float:
-        return LEFT + at / seconds * INNER
+        return float(LEFT + at / seconds * INNER)
 
     def y(lufs: float) -> float:
         share = (CEILING_LUFS - min(CEILING_LUFS, max(FLOOR_LUFS, lufs))) / (CEILING_LUFS - FLOOR_LUFS)

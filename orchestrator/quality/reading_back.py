@@ -121,6 +121,7 @@ def _counted(found: jiwer.WordOutput | jiwer.CharacterOutput) -> tuple[int, int]
 @cache
 def _normaliser(language: str) -> Normaliser:
     """Whisper's own, which takes case, punctuation and, in English, spelling and numbers out of the comparison."""
-    if language == "en":
-        return EnglishTextNormalizer()
-    return BasicTextNormalizer(split_letters=language in WITHOUT_SPACES)
+    found: Normaliser = (
+        EnglishTextNormalizer() if language == "en" else BasicTextNormalizer(split_letters=language in WITHOUT_SPACES)
+    )
+    return found
