@@ -100,8 +100,7 @@ def chosen(deployed: Deployed) -> Iterator[str]:
             if name in placed and setting not in given:
                 yield f"serveConfigV2: {name} is deployed, but {setting} names no weights for it"
             if name not in placed and setting in given:
-                where = "take its line out of models.yaml"
-                yield f"serveConfigV2: {setting} names weights, but {name} is not deployed: {where}"
+                yield f"serveConfigV2: {setting} names weights, but {name} is not deployed (see models.yaml)"
 
 
 def drain(deployed: Deployed) -> Iterator[str]:

@@ -49,6 +49,7 @@ NEEDED: Sequence[tuple[Peer, Peer, int]] = (
     *((_beside("kuberay-system"), each, 8100) for each in (HEAD, NODE)),
     (_beside("kuberay-system"), HEAD, 8265),
     *((_beside("monitoring"), each, 8102) for each in (HEAD, NODE)),
+    *((_beside("monitoring"), each, 8003) for each in (API, WORKER)),
     (HEAD, VALKEY, 6379),
     (NODE, VALKEY, 6379),
 )
@@ -58,6 +59,7 @@ FORBIDDEN: Sequence[tuple[Peer, Peer, int]] = (
     *((INTERNET, each, port) for each, port in ((API, 8000), (NODE, 8101), (HEAD, 8265), (DATABASE, 5432))),
     *((_beside("ingress-nginx"), each, port) for each, port in ((NODE, 8100), (NODE, 8101), (HEAD, 8265))),
     (_beside("default"), API, 8000),
+    (_beside("ingress-nginx"), API, 8003),
     (_beside("default"), NODE, 8101),
     (API, HEAD, 8265),
     (WORKER, HEAD, 10_001),
