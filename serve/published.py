@@ -61,6 +61,8 @@ FACTS: Mapping[str, Callable[[Weights], dict[str, Any]]] = {
     "align": _align,
     "diarize": _common,
     "separate": _common,
+    "speech_quality": _common,
+    "speaker_embedding": _common,
 }
 
 

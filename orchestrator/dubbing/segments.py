@@ -2,12 +2,14 @@
 
 A decision is taken only when no later word can change it, so the result does not depend on how the words arrive:
 
-1. A sentence ends at its punctuation (see `sentences`), at a pause over 0.8 s, or where the language changes.
+1. A sentence ends at its punctuation (see `sentences`), at a pause over 0.8 s, or where the language or the speaker
+   changes. A word nobody is known to say is taken to be said by whoever spoke before, else by whoever speaks next.
 2. A sentence that grows over `LONGEST_S` or `LONGEST_TEXT` is cut at the best place so far: clause punctuation and
    long pauses count, the earliest part is left out.
 3. A passage of `SHORTEST_PASSAGE_S` or more closes at a sentence's end with a pause of `PASSAGE_PAUSE_S`; a shorter
    one at a pause of `PARTING_PAUSE_S`; any once it lasts `PASSAGE_S`.
-4. Inside a closed passage a very short sentence joins its neighbour when the pause between is under `JOIN_PAUSE_S`.
+4. Inside a closed passage a very short sentence joins its neighbour by the same speaker when the pause between is
+   under `JOIN_PAUSE_S`.
 """
 
 import math
@@ -61,15 +63,28 @@ def close(words: Sequence[Word], heard_until: float, final: bool) -> tuple[list[
 
 def _sentence_end(words: Sequence[Word], start: int, heard_until: float, final: bool) -> int | None:
     """Where the sentence from `start` on ends (exclusive); None while that is open."""
+    speaker = None
     for at in range(start, len(words)):
         following = words[at + 1] if at + 1 < len(words) else None
+        if at == start or not is_glued(words[at - 1], words[at]):  # a word of several parts is said by one
+            speaker = words[at].speaker or speaker
         if ends_sentence(words[at], following, _pause_after(words, at, heard_until, final)):
+            return at + 1
+        if following is not None and _takes_over(following, speaker) and not is_glued(words[at], following):
             return at + 1
         if following is None:
             return None
         if _is_long(words[start : at + 1]) and (cut := _best_cut(words[start : at + 1])):
             return start + cut
     return None
+
+
+def _takes_over(word: Word, speaker: str | None) -> bool:
+    return None not in (word.speaker, speaker) and word.speaker != speaker
+
+
+def _speaker(words: Sequence[Word]) -> str | None:
+    return next((word.speaker for word in words if word.speaker is not None), None)
 
 
 def _pause_after(words: Sequence[Word], at: int, heard_until: float, final: bool) -> float:
@@ -127,12 +142,14 @@ def _may_join(words: Sequence[Word], following: Sequence[Word]) -> bool:
     return (
         following[0].start - words[-1].end < JOIN_PAUSE_S
         and words[-1].language == following[0].language
+        and (_speaker(words) == _speaker(following) or None in (_speaker(words), _speaker(following)))
         and not _is_long([*words, *following])
     )
 
 
 def _segment(words: Sequence[Word]) -> Segment:
-    return Segment(words[0].start, words[-1].end, words[0].language or "und", join(words), tuple(words))
+    language = words[0].language or "und"
+    return Segment(words[0].start, words[-1].end, language, join(words), tuple(words), _speaker(words))
 
 
 def interpolate(words: Sequence[Word], heard_until: float, final: bool) -> list[Word]:

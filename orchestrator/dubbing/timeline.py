@@ -9,13 +9,17 @@ UNTIMED = math.nan
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word as the recogniser writes it, with its leading space where the language has spaces."""
+    """A word as the recogniser writes it, with its leading space where the language has spaces.
+
+    `speaker` is None where nobody has told who says it.
+    """
 
     text: str
     start: float
     end: float
     probability: float = 1.0
     language: str | None = None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A sentence or clause in one language ("und" where unknown), the unit of translation and speech."""
+    """A sentence or clause in one language ("und" where unknown) by one speaker, the unit of translation and speech."""
 
     start: float
     end: float
     language: str
     text: str
     words: tuple[Word, ...]
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

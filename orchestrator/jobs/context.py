@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.inference import Inference
 from orchestrator.jobs.places import Places
+from orchestrator.media.stretch import Stretcher
 from orchestrator.notifications.mailer import Mailer
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
@@ -28,6 +29,7 @@ class WorkerContext:
     """For windows and passages."""
     media: Places = field(default_factory=lambda: Places(2, 0.75))
     """For files that are read or put together."""
+    stretcher: Stretcher = field(default_factory=Stretcher)
 
 
 _context: WorkerContext | None = None

@@ -5,34 +5,34 @@ language and segment; the same text, voice, speed and seed give the same samples
 """
 
 import asyncio
-import io
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import soundfile
 from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.capabilities import Capabilities, Voice, base
+from orchestrator.capabilities import Capabilities, base
 from orchestrator.database import patiently
-from orchestrator.dubbing.fit import Candidate, Fit, Slot, choose, fit, slot_of, slot_of_cue
-from orchestrator.dubbing.mix import RATE, resample
 from orchestrator.errors import OctaviaError
-from orchestrator.inference import Hypothesis, Utterance
-from orchestrator.jobs import keys, progress, rows
+from orchestrator.inference import Hypothesis
+from orchestrator.jobs import progress, rows
 from orchestrator.jobs.advance import advance
 from orchestrator.jobs.captions import translated_cues
-from orchestrator.jobs.checks import check_mix, remarks
+from orchestrator.jobs.casting import speakers_of, voice_of
+from orchestrator.jobs.checks import Way, check_mix, check_voices, remarks
 from orchestrator.jobs.context import current
+from orchestrator.jobs.fitting import plan_passage, speak
 from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs.schemas import JobOptions
+from orchestrator.jobs.terms import Translated, terms_of, translate
+from orchestrator.subtitles.clauses import Whole, clauses, wholes
+from orchestrator.subtitles.whole import Reading
 
 HYPOTHESES = 4
 """Translations asked for of a sentence that will be spoken: the fit may take a shorter one."""
-SEED = 0
 
 
 class NoTranslationError(OctaviaError):
@@ -45,31 +45,30 @@ class NoTranslationError(OctaviaError):
         )
 
 
-class NoVoiceError(OctaviaError):
-    def __init__(self, language: str, name: str | None) -> None:
-        wanted = f"voice '{name}'" if name else f"voice for '{language}'"
-        super().__init__("no_voice", f"There is no {wanted}. `octavia models list` shows the voices there are.", 422)
-
-
 async def check_route(job_id: str, source: str, target: str) -> None:
     """Refuse a job nobody can translate or speak before its work begins; warn about stand-ins and same languages.
 
-    The voice is chosen here for the whole job: one that is installed meanwhile does not take over in the middle.
+    The voice is chosen here for the whole job, with the speeds it has now: one that is installed meanwhile does not
+    take over in the middle, and one that is measured anew is not spoken with at another pace.
     """
     capabilities = await current().models.capabilities_patiently()
 
     async def work(session: AsyncSession) -> None:
         job = await rows.job(session, job_id)
+        options = JobOptions.model_validate(job.options)
         needs_voice = _needs_voice(job, source, target)
         if base(source) != base(target) and not capabilities.route(source, target):
             raise NoTranslationError(source, target, capabilities)
         if needs_voice:
             check_mix(job.options.get("mix"), capabilities)
-        voice = {target: _voice(job, target, capabilities).name} if needs_voice else {}
-        for code, message in remarks(job.kind, source, target, job.options.get("voice"), capabilities):
+            check_voices(options, Way(source, [target]), capabilities)
+        voice = voice_of(job, target, capabilities) if needs_voice else None
+        for code, message in remarks(job.kind, source, target, options, capabilities):
             await progress.warn(session, job.id, code, message)
         if voice:
-            await session.execute(update(Job).where(Job.id == job.id).values(voices=Job.voices.concat(voice)))
+            speeds = {voice.name: voice.speeds.kept(), **job.voice_speeds}
+            chosen = {"voices": Job.voices.concat({target: voice.name}), "voice_speeds": speeds}
+            await session.execute(update(Job).where(Job.id == job.id).values(**chosen))
 
     await patiently(current().engine, work)
 
@@ -104,10 +103,10 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
     translated: list[dict[str, Any]] = []
     untranslated: set[str] = set()
     for source, group in by_source.items():
-        found = await _translations(group, source, language, count)
+        found = await _translations(job, group, source, language, count)
         if found is None:
             untranslated.add(source)
-            found = [[] for _ in group]
+            found = [Translated([]) for _ in group]
         translated += [_translated(segment, language, each) for segment, each in zip(group, found, strict=True)]
 
     async def store(session: AsyncSession) -> None:
@@ -123,6 +122,9 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
 
 async def _store(session: AsyncSession, job: Job, language: str, renditions: Sequence[dict[str, Any]]) -> None:
     await session.execute(insert(Rendition).on_conflict_do_nothing(), renditions)
+    for term in sorted({term for each in renditions for term in each.get("missing_terms", [])}):
+        message = f"'{term}' of your glossary could not be put into every sentence in '{language}' that has it."
+        await progress.warn(session, job.id, "glossary", f"{message} The transcript shows in which it is missing.")
     await advance(session, job.id, "translating", language=language)
 
 
@@ -138,9 +140,11 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
     spoken = [(segment, rendition) for segment, rendition in renditions if _is_spoken(job, segment, rendition)]
     if not spoken:
         return
-    voice = _voice(job, language, await current().models.capabilities_patiently())
-    plans = await _plan(spoken, voice, read_aloud=job.kind in OF_SUBTITLES)
-    fits = await asyncio.gather(*(_speak(*pair, voice, plan) for pair, plan in zip(spoken, plans, strict=True)))
+    speakers = await speakers_of(job, language, [segment for segment, _ in spoken])
+    plans = await plan_passage(spoken, speakers, read_aloud=job.kind in OF_SUBTITLES)
+    fits = await asyncio.gather(
+        *(speak(*pair, speaker, plan) for pair, speaker, plan in zip(spoken, speakers, plans, strict=True))
+    )
 
     async def store(session: AsyncSession) -> None:
         for values, (segment, _) in zip(fits, spoken, strict=True):
@@ -160,17 +164,47 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
 
 
 async def _translations(
-    segments: Sequence[SegmentRow], source: str, target: str, count: int
-) -> list[list[Hypothesis]] | None:
-    """The n-best of each segment; None where no model leads from source to target."""
+    job: Job, segments: Sequence[SegmentRow], source: str, target: str, count: int
+) -> list[Translated] | None:
+    """The n-best of each segment, of clauses of one sentence the parts of the best; None where no model leads there."""
     if base(source) == base(target):
-        return [[Hypothesis(segment.text, 0.0)] for segment in segments]
-    if not (await current().models.capabilities_patiently()).route(source, target):
+        return [Translated([Hypothesis(segment.text, 0.0)]) for segment in segments]
+    models, terms = current().models, terms_of(job, source, target)
+    if not (await models.capabilities_patiently()).route(source, target):
         return None
-    return await current().models.translate([segment.text for segment in segments], source, target, count)
+    read = wholes([Reading(each.start, each.end, each.text, each.speaker or "") for each in segments], source)
+    found = await translate(models, terms, [each.text for each in read], source, target, count)
+    parted = [_parted(whole, best, target) for whole, best in zip(read, found, strict=True)]
+    apart = [
+        segments[at].text for whole, parts in zip(read, parted, strict=True) if parts is None for at in whole.segments
+    ]
+    by_itself = iter(await translate(models, terms, apart, source, target, count))
+    return [
+        row
+        for whole, parts in zip(read, parted, strict=True)
+        for row in (parts if parts is not None else [next(by_itself) for _ in whole.segments])
+    ]
 
 
-def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> dict[str, Any]:
+def _parted(whole: Whole, translated: Translated, target: str) -> list[Translated] | None:
+    """A translation's parts for the segments of a sentence; None where it cannot be parted.
+
+    What it lacks of the glossary is told of at the first of them.
+    """
+    found = translated.found
+    if len(whole.segments) == 1:
+        return [translated]
+    parts = clauses(found[0].text, whole.lengths, target) if found else None
+    if parts is None:
+        return None
+    return [
+        Translated([Hypothesis(part, found[0].score)], translated.missing if at == 0 else ())
+        for at, part in enumerate(parts)
+    ]
+
+
+def _translated(segment: SegmentRow, language: str, translated: Translated) -> dict[str, Any]:
+    found = translated.found
     best = found[0] if found else Hypothesis(segment.text, 0.0)
     return {
         "job_id": segment.job_id,
@@ -179,6 +213,7 @@ def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> 
         "text": best.text,
         "score": best.score if found and segment.language != language else None,
         "candidates": [{"text": each.text, "score": each.score} for each in found],
+        "missing_terms": [term.source for term in translated.missing],
     }
 
 
@@ -187,77 +222,3 @@ def _is_spoken(job: Job, segment: SegmentRow, rendition: Rendition) -> bool:
     file_language = job.source_language or job.detected_language
     own = file_language is not None and not _needs_voice(job, file_language, rendition.language)
     return not own and bool(rendition.candidates) and rendition.audio_key is None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is said in a slot, and how fast."""
-
-    slot: Slot
-    candidate: Candidate
-    fit: Fit
-
-
-async def _plan(
-    spoken: Sequence[tuple[SegmentRow, Rendition]], voice: Voice, *, read_aloud: bool = False
-) -> list[Plan]:
-    """For each segment the translation and speed that fit. Only where the best overflows are the others measured.
-
-    `read_aloud`: the segments' times are those of cues, which stay longer than their words take.
-    """
-    slot = slot_of_cue if read_aloud else slot_of
-    slots = [slot(segment.start, segment.end, segment.next_start) for segment, _ in spoken]
-    renditions = [rendition for _, rendition in spoken]
-    candidates = await _measured([rendition.candidates[:1] for rendition in renditions], renditions, voice)
-    others = [
-        rendition.candidates[1:] if fit(best.natural_seconds, slot).overflow > 0 else []
-        for rendition, slot, (best,) in zip(renditions, slots, candidates, strict=True)
-    ]
-    more = await _measured(others, renditions, voice)
-    chosen = [choose([*best, *rest], slot) for best, rest, slot in zip(candidates, more, slots, strict=True)]
-    return [Plan(slot, each, fit(each.natural_seconds, slot)) for slot, each in zip(slots, chosen, strict=True)]
-
-
-async def _measured(
-    texts: Sequence[Sequence[dict[str, Any]]], renditions: Sequence[Rendition], voice: Voice
-) -> list[list[Candidate]]:
-    """The translations of each segment with the seconds the voice takes for them, all asked for at once."""
-    utterances = [
-        Utterance(each["text"], rendition.language, voice.name, 1.0, SEED)
-        for group, rendition in zip(texts, renditions, strict=True)
-        for each in group
-    ]
-    seconds = iter(await current().models.seconds(utterances))
-    return [[Candidate(each["text"], each["score"], next(seconds)) for each in group] for group in texts]
-
-
-async def _speak(segment: SegmentRow, rendition: Rendition, voice: Voice, plan: Plan) -> dict[str, Any]:
-    """Synthesize and store one segment as planned; the columns to be written to its rendition."""
-    speech = await current().models.synthesize(
-        Utterance(plan.candidate.text, rendition.language, voice.name, plan.fit.speed, SEED)
-    )
-    samples = await asyncio.to_thread(resample, speech.samples, speech.sample_rate)
-    seconds = len(samples) / RATE
-    file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="WAV", subtype="PCM_16")
-    key = keys.rendition(str(segment.job_id), rendition.language, segment.index)
-    await current().storage.put_bytes(key, file.getvalue())
-    return {
-        "text": plan.candidate.text,
-        "score": plan.candidate.score if base(segment.language) != base(rendition.language) else None,
-        "voice": voice.name,
-        "seed": SEED,
-        "speed": plan.fit.speed,
-        "onset": plan.slot.onset,
-        "seconds": seconds,
-        "overflow": max(0.0, seconds - plan.slot.seconds),
-        "audio_key": key,
-    }
-
-
-def _voice(job: Job, language: str, capabilities: Capabilities) -> Voice:
-    name = job.voices.get(language) or job.options.get("voice")
-    voice = capabilities.voice_for(language, name)
-    if voice is None:
-        raise NoVoiceError(language, name)
-    return voice

@@ -28,6 +28,8 @@ from serve.models.voice_library import SPEEDS, Loaded, VoiceLibrary
 
 SILENCE_S = 0.1
 WARM_UP = "Warm up."
+ROUNDING = 1e-6
+"""Speeds come as float32: one at a voice's limit may lie a little beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class CoquiTts:
         if not SPEEDS[0] <= speed <= SPEEDS[1]:
             raise invalid(f"SPEED row {row}: expected {SPEEDS[0]} to {SPEEDS[1]}, got {speed:g}")
         slowest, fastest = self._library.voices[voice].speeds
-        if not slowest <= speed <= fastest:
+        if not slowest - ROUNDING <= speed <= fastest + ROUNDING:
             raise invalid(f"SPEED row {row}: voice '{voice}' reaches {slowest:.2f} to {fastest:.2f}, got {speed:g}")
 
     def _open(self, name: str) -> Loaded:

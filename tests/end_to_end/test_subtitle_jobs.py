@@ -9,6 +9,7 @@ import pytest
 from jiwer import wer
 from whisper_normalizer.english import EnglishTextNormalizer
 
+from orchestrator.dubbing.pace import FAST, FASTEST
 from orchestrator.local.client import ApiError, Client
 from orchestrator.subtitles import clock, srt
 from tests.end_to_end.test_crashes import outcome, until_speaking
@@ -99,7 +100,8 @@ def test_subtitles_read_aloud_are_heard_at_their_times(system: System, script: P
     assert abs(loudness(files["en.wav"])[0] + 16) <= 1
     report = json.loads(files["quality.en.json"].read_text())
     assert report["fit"]["segments"] == len(segments) == len(SCRIPT) - 1, "nobody reads sounds out"
-    assert report["fit"]["max_speed"] <= 1.2
+    assert report["read_back"]["error_percent"] <= 15
+    assert report["fit"]["max_speed"] <= FAST
     for segment in segments:
         (rendition,) = segment["renditions"]
         assert rendition["onset"] == pytest.approx(segment["start"], abs=0.001)
@@ -133,7 +135,7 @@ def test_speech_comes_in_the_format_asked_for_and_ends_after_the_last_cue(
     assert described["streams"][0]["codec_name"] == codec
     (rendition,) = last["renditions"]
     assert rendition["overflow"] > 0
-    assert rendition["speed"] == pytest.approx(1.2)
+    assert rendition["speed"] == pytest.approx(FASTEST)
     end = rendition["onset"] + rendition["seconds"]
     assert float(described["format"]["duration"]) == pytest.approx(end, abs=0.1)
     assert end > 2.4

@@ -120,6 +120,16 @@ def test_a_speed_the_voice_was_not_measured_at_is_refused_with_its_reach(tiny: W
     assert seconds(model, asked(speed=1.25)) < seconds(model, asked(speed=0.7))
 
 
+def test_a_speed_at_the_voices_limit_is_not_refused_for_how_float32_writes_it(tiny: WeightSet, tmp_path: Path) -> None:
+    for name in ("model.pth", "config.json"):
+        (tmp_path / name).symlink_to(tiny.folder / name)
+    (tmp_path / "voice.json").write_text(json.dumps({"speed_curve": [[0.8, 0.9], [1.0, 1.0], [1.2, 1.2]]}))
+    model = model_of(WeightSet("narrow", tmp_path, {"name": "narrow", "language": "en"}))
+    slowest, fastest = model.catalogue()[0]["speeds"]
+    assert float(np.float32(slowest)) < slowest or float(np.float32(fastest)) > fastest
+    assert seconds(model, asked(speed=fastest)) < seconds(model, asked(speed=slowest))
+
+
 def test_pieces_of_a_long_text_join_without_a_step_and_keep_their_lengths(tiny: WeightSet) -> None:
     model = model_of(tiny, split_characters="30")
     held = model.open("tiny,")

@@ -439,6 +439,15 @@ def test_files_are_taken_out_of_a_wheel_of_the_index_without_installing_it(index
     assert list(tmp_path.iterdir()) == list(fetched.files)
 
 
+def test_files_in_a_wheel_may_be_asked_for_by_their_folder(index: Hub, tmp_path: Path) -> None:
+    wanted = entry("pypi:octavia-test-data==1.0", files="octavia_test_data/data/*.txt")
+    fetched = sources.fetch("pypi:octavia-test-data==1.0", tmp_path, wanted, silent)
+    assert [path.relative_to(tmp_path).as_posix() for path in fetched.files] == ["notes.txt"]
+    elsewhere = entry("pypi:octavia-test-data==1.0", files="data/*.txt")
+    with pytest.raises(FetchError, match="has none of the files"):
+        sources.fetch("pypi:octavia-test-data==1.0", tmp_path, elsewhere, silent)
+
+
 def test_a_wheel_with_another_hash_than_the_catalogues_or_the_indexs_is_refused(index: Hub, tmp_path: Path) -> None:
     spoiled = entry("pypi:octavia-test-data==1.0", sha256={WHEEL: "1" * 64})
     with pytest.raises(VerificationError, match="expected 1111"):

@@ -1,36 +1,99 @@
 import math
+import tomllib
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.dubbing.fit import FASTEST, MARGIN, SLOWEST, Candidate, choose, fit, place, slot_of, slots
+from orchestrator.dubbing.fit import (
+    FASTEST,
+    SLOWEST,
+    Candidate,
+    Choice,
+    fit,
+    needs_others,
+    place,
+    plan,
+    slot_of,
+    slot_of_cue,
+    slots,
+)
+from orchestrator.dubbing.pace import FAST
 from orchestrator.dubbing.timeline import Fit, Placement, Slot
 
 SLOT = Slot(10.0, 14.0, 15.0)
 """Four seconds of speech and one of silence."""
+PASSAGES = tomllib.loads((Path(__file__).parents[2] / "data" / "passages.toml").read_text(encoding="utf-8"))["passage"]
 
-
-@pytest.mark.parametrize(
-    ("natural", "speed", "seconds", "overflow"),
-    [
-        (4.0, 1.0, 4.0, 0.0),
-        (3.8, 1.0, 3.8, 0.0),  # 95 % full: left alone
-        (3.6, 0.9, 4.0, 0.0),  # slowed to fill the original speech
-        (3.4, 0.85, 4.0, 0.0),
-        (2.0, 0.85, 2.352941, 0.0),  # never slower than that
-        (4.5, 1.0, 4.5, 0.0),  # the pause is absorbed first
-        (5.0, 1.0, 5.0, 0.0),
-        (5.5, 1.1, 5.0, 0.0),  # then it is spoken faster
-        (6.0, 1.2, 5.0, 0.0),
-        (7.2, 1.2, 6.0, 1.0),  # what still overflows is said
-        (0.0, 1.0, 0.0, 0.0),
-    ],
+segments = st.lists(
+    st.tuples(
+        st.floats(0.0, 3.0),  # silence before it
+        st.floats(0.0, 6.0),  # the original speech
+        st.lists(st.tuples(st.floats(-3, 0), st.floats(0, 12)), min_size=1, max_size=4),  # scores and lengths
+    ),
+    min_size=1,
+    max_size=8,
 )
-def test_fit(natural: float, speed: float, seconds: float, overflow: float) -> None:
-    found = fit(natural, SLOT)
-    assert (found.speed, found.seconds, found.overflow) == pytest.approx((speed, seconds, overflow), abs=1e-6)
+
+
+def planned(passage: dict[str, Any]) -> list[Choice]:
+    starts, ends = zip(*passage["segments"], strict=True)
+    candidates = [[Candidate(*each) for each in group] for group in passage["says"]]
+    return plan(slots(starts, ends, passage["seconds"]), candidates, passage.get("turns", ()))
+
+
+@pytest.mark.parametrize("passage", PASSAGES, ids=[each["what"] for each in PASSAGES])
+def test_passages_are_spoken_as_the_table_says(passage: dict[str, Any]) -> None:
+    found = [[each.candidate.text, each.fit.speed, round(each.fit.overflow, 3)] for each in planned(passage)]
+    assert found == passage["expected"]
+
+
+def test_a_shifted_slot_is_that_behind_the_overflow() -> None:
+    passage = next(each for each in PASSAGES if each["what"].startswith("an overflow delays"))
+    one, two, three, four = planned(passage)
+    assert three.slot.onset == pytest.approx(two.slot.onset + two.fit.seconds)
+    assert (one.slot.onset, two.slot.onset, four.slot.onset) == (0.0, 2.1, 7.3)
+
+
+@given(segments)
+def test_any_passage_is_spoken_within_the_limits_in_order_and_to_the_second_as_it_says(
+    parts: list[tuple[float, float, list[tuple[float, float]]]],
+) -> None:
+    starts, ends, clock = [], [], 0.0
+    for silence, own, _ in parts:
+        starts.append(clock + silence)
+        ends.append(clock + silence + own)
+        clock = ends[-1]
+    there = slots(starts, ends, clock + 1)
+    candidates = [[Candidate(f"{at}", *each) for at, each in enumerate(group)] for _, _, group in parts]
+    chosen = plan(there, candidates)
+    for slot, group, each in zip(there, candidates, chosen, strict=True):
+        assert each.candidate in group
+        assert SLOWEST <= each.fit.speed <= FASTEST
+        assert each.fit.seconds == pytest.approx(each.candidate.natural_seconds / each.fit.speed)
+        assert each.fit.overflow == pytest.approx(max(0.0, each.fit.seconds - each.slot.seconds), abs=1e-6)
+        assert each.slot.onset >= slot.onset
+        assert each.slot.end >= slot.end
+    for one, following in pairwise(chosen):
+        assert one.slot.onset + one.fit.seconds <= following.slot.onset + 1e-6
+
+
+@given(st.floats(0, 1e3), st.floats(0, 60), st.floats(0, 60))
+def test_speech_that_fits_alone_is_not_hurried_and_fast_speech_was_needed(
+    natural: float, own: float, borrowed: float
+) -> None:
+    slot = Slot(5.0, 5.0 + own, 5.0 + own + borrowed)
+    found = fit(natural, slot)
+    if natural <= slot.seconds:
+        assert found.speed <= 1
+        assert found.overflow == 0
+    if found.speed > FAST:
+        assert natural / FAST > slot.seconds
+    if found.overflow > 0.05:
+        assert found.speed == FASTEST
 
 
 @pytest.mark.parametrize("natural", [-1.0, math.inf, math.nan])
@@ -39,8 +102,32 @@ def test_impossible_lengths_are_refused(natural: float) -> None:
         fit(natural, SLOT)
 
 
-def test_a_slot_without_time_overflows_by_all_of_the_speech() -> None:
-    assert fit(1.2, Slot(5.0, 5.0, 5.0)) == Fit(FASTEST, 1.0, 1.0)
+def test_a_choice_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no translation"):
+        plan([SLOT], [[]])
+
+
+def test_no_segments_need_no_plan() -> None:
+    assert plan([], []) == []
+
+
+def test_slots_and_translations_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="argument 2"):
+        plan([SLOT], [])
+
+
+@pytest.mark.parametrize(
+    ("fitted", "needed"),
+    [
+        (Fit(1.0, 4.5, 0.0), False),
+        (Fit(1.1, 5.0, 0.0), False),
+        (Fit(1.11, 5.0, 0.0), True),
+        (Fit(1.0, 5.1, 0.1), True),
+        (Fit(0.85, 3.1, 0.0), True),
+    ],
+)
+def test_other_translations_are_measured_only_where_the_best_is_not_at_ease(fitted: Fit, needed: bool) -> None:
+    assert needs_others(Choice(Candidate("best", -0.3, 4.0), fitted, SLOT)) is needed
 
 
 def test_slots_borrow_the_silence_up_to_the_next_onset_but_a_guard() -> None:
@@ -67,21 +154,9 @@ def test_speech_that_ends_before_it_begins_has_an_empty_slot_of_its_own() -> Non
     assert slot_of(3.0, 2.0, 5.0) == Slot(3.0, 3.0, 4.95)
 
 
-@given(st.floats(0, 1e4), st.floats(0, 1e3), st.floats(0, 60), st.floats(0, 60))
-def test_speed_stays_in_bounds_and_overflow_is_exactly_what_does_not_fit(
-    natural: float, onset: float, own: float, borrowed: float
-) -> None:
-    slot = Slot(onset, onset + own, onset + own + borrowed)
-    found = fit(natural, slot)
-    assert SLOWEST <= found.speed <= FASTEST
-    assert found.seconds == pytest.approx(natural / found.speed)
-    assert found.overflow == pytest.approx(max(0.0, found.seconds - slot.seconds), abs=1e-6)
-    if found.overflow > 0:
-        assert found.speed == FASTEST
-    if found.speed < 1:
-        assert found.seconds <= slot.own + 1e-6
-    if natural <= slot.seconds:
-        assert found.speed <= 1
+def test_a_cue_that_is_read_aloud_is_not_drawn_out_to_the_time_it_is_shown() -> None:
+    assert slot_of_cue(1.0, 5.0, 6.0) == Slot(1.0, 1.0, 5.95)
+    assert fit(2.0, slot_of_cue(1.0, 5.0, 6.0)).speed == 1.0
 
 
 def test_each_onset_is_its_own_where_everything_fits() -> None:
@@ -109,38 +184,3 @@ def test_placed_speech_never_overlaps_nor_begins_early(parts: list[tuple[float, 
     for each, following in pairwise(placed):
         assert each.end <= following.onset
         assert following.delay == 0 or following.onset == each.end
-
-
-def test_the_best_translation_is_taken_where_it_fits() -> None:
-    best, shorter = Candidate("long", -0.3, 5.5), Candidate("short", -0.31, 4.0)
-    assert choose([shorter, best], SLOT) is best
-
-
-def test_a_shorter_one_is_taken_where_the_best_overflows() -> None:
-    best, shorter = Candidate("long", -0.3, 7.0), Candidate("short", -0.3 - MARGIN + 0.01, 5.0)
-    assert choose([best, shorter], SLOT) is shorter
-
-
-def test_a_much_worse_translation_is_not_taken_however_short() -> None:
-    best, wrong = Candidate("long", -0.3, 7.0), Candidate("wrong", -0.3 - MARGIN - 0.01, 4.0)
-    assert choose([best, wrong], SLOT) is best
-
-
-def test_of_those_that_fit_the_better_scored_is_taken() -> None:
-    best, good, short = Candidate("long", -0.3, 7.0), Candidate("good", -0.35, 6.0), Candidate("short", -0.4, 3.0)
-    assert choose([best, short, good], SLOT) is good
-
-
-def test_of_those_that_overflow_the_shortest_is_taken() -> None:
-    best, shorter = Candidate("long", -0.3, 9.0), Candidate("short", -0.4, 8.0)
-    assert choose([best, shorter], SLOT) is shorter
-
-
-def test_padding_of_the_n_best_is_never_taken() -> None:
-    best, padding = Candidate("long", -0.3, 9.0), Candidate("", -math.inf, 0.0)
-    assert choose([best, padding, Candidate(" ", -0.3, 0.0)], SLOT) is best
-
-
-def test_a_choice_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="no translation"):
-        choose([], SLOT)

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -146,6 +147,49 @@ def test_short_sentences_of_two_languages_are_not_joined() -> None:
     assert [segment.language for passage in all_at_once(heard) for segment in passage.segments] == ["en", "fr"]
 
 
+def by(speaker: str | None, heard: Sequence[Word]) -> list[Word]:
+    return [replace(word, speaker=speaker) for word in heard]
+
+
+def said_by(heard: Sequence[Word]) -> list[tuple[str | None, str]]:
+    return [(segment.speaker, segment.text) for passage in all_at_once(heard) for segment in passage.segments]
+
+
+def test_another_speaker_makes_another_segment_in_the_middle_of_a_sentence() -> None:
+    heard = [*by("A", words("and then I")), *by("B", words("no you did not.", start=1.1))]
+    assert said_by(heard) == [("A", "and then I"), ("B", "no you did not.")]
+
+
+def test_short_sentences_of_two_speakers_are_not_joined() -> None:
+    heard = [*by("A", words("Yes.")), *by("B", words("No.", start=0.35)), *by("A", words("Yes.", start=0.7))]
+    assert said_by(heard) == [("A", "Yes."), ("B", "No."), ("A", "Yes.")]
+
+
+def test_a_word_nobody_is_known_to_say_belongs_to_whoever_spoke_before() -> None:
+    heard = [
+        *by("A", words("and then")),
+        *by(None, words("well", start=0.7)),
+        *by("B", words("no you did not.", start=1.05)),
+    ]
+    assert said_by(heard) == [("A", "and then well"), ("B", "no you did not.")]
+
+
+def test_words_before_the_first_known_speaker_are_the_first_ones() -> None:
+    assert said_by([*by(None, words("and then")), *by("A", words("we left.", start=0.7))]) == [
+        ("A", "and then we left.")
+    ]
+
+
+def test_speech_of_unknown_speakers_has_none() -> None:
+    assert said_by(words("We went to the house.")) == [(None, "We went to the house.")]
+
+
+def test_a_number_is_not_parted_where_the_speaker_seems_to_change_inside_it() -> None:
+    parts = [(" it", "A"), (" was", "A"), (" 3", "A"), (".5", "B"), ("%", "B"), (" you", "B"), (" say", "B")]
+    heard = [Word(text, at * 0.4, at * 0.4 + 0.3, 1.0, "en", speaker) for at, (text, speaker) in enumerate(parts)]
+    assert said_by(heard) == [("A", "it was 3.5%"), ("B", "you say")]
+
+
 def test_words_without_a_language_are_undetermined() -> None:
     (passage,) = all_at_once([Word(" hm", 0.0, 0.4)])
     assert passage.segments[0].language == "und"
@@ -206,11 +250,14 @@ def streams(draw: st.DrawFn) -> list[Word]:
         )
     )
     language = draw(st.sampled_from(["en", "fr"]))
+    speaker = draw(st.sampled_from([None, "A"]))
     clock, heard = 0.0, []
     for text, pause, length in parts:
         if draw(st.integers(0, 15)) == 0:
             language = "fr" if language == "en" else "en"
-        heard.append(Word(" " + text, clock + pause, clock + pause + length, 1.0, language))
+        if draw(st.integers(0, 15)) == 0:
+            speaker = draw(st.sampled_from([None, "A", "B"]))
+        heard.append(Word(" " + text, clock + pause, clock + pause + length, 1.0, language, speaker))
         clock += pause + length
     return heard
 
@@ -241,6 +288,8 @@ def test_no_spoken_word_is_lost_or_moved(heard: list[Word]) -> None:
     segments = [segment for passage in passages for segment in passage.segments]
     for segment, following in pairwise(segments):
         assert segment.start <= segment.end <= following.start + 1e-9
+    for segment in segments:
+        assert {word.speaker for word in segment.words} <= {segment.speaker, None}
 
 
 @given(st.lists(st.tuples(st.floats(0, 100) | st.just(math.nan), st.floats(0, 3)), max_size=40))

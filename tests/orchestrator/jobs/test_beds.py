@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from orchestrator.dubbing.mix import RATE
 from orchestrator.inference import Inference, ModelRefusedError
-from orchestrator.jobs import assembling, beds, context, keys
+from orchestrator.jobs import assembling, beds, context, earlier, keys
 from orchestrator.jobs.models import Job
 from orchestrator.media.models import Media
 from orchestrator.storage import Storage
@@ -141,8 +141,8 @@ async def is_mixed(sung: Job, make_session: Sessions, storage: Storage, mix: str
     assert has_sides == (mix != "replace")
     async with make_session() as session:
         job = await session.get_one(Job, sung.id)
-    levels = assembling.levels_of(job, "es")
+    levels = earlier.levels_of(job, "es")
     assert levels is not None
     assert (levels.bed_db is not None) == (mix != "replace")
-    assert assembling.levels_of(job, "de") is None
+    assert earlier.levels_of(job, "de") is None
     assert await assembling.render(job_id, "es") == [audio, report]

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from orchestrator.accounts.models import User
 from orchestrator.inference import Inference
 from orchestrator.jobs import context, durable, progress, rows
+from orchestrator.jobs.casting import NoVoiceError
 from orchestrator.jobs.checks import NoSeparationError
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
-from orchestrator.jobs.speaking import NoTranslationError, NoVoiceError, check_route, speak_passage, translate_passage
+from orchestrator.jobs.speaking import NoTranslationError, check_route, speak_passage, translate_passage
 from orchestrator.media.models import Media
 from orchestrator.notifications.mailer import OutboxMailer
 from orchestrator.settings import Settings
