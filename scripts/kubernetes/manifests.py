@@ -37,7 +37,8 @@ class Pod:
 
     @property
     def containers(self) -> Sequence[Mapping[str, Any]]:
-        return self.spec.get("containers", ())
+        containers: Sequence[Mapping[str, Any]] = self.spec.get("containers", ())
+        return containers
 
     @property
     def every_container(self) -> Sequence[Mapping[str, Any]]:
