@@ -37,8 +37,8 @@ class Pod:
 
     @property
     def containers(self) -> Sequence[Mapping[str, Any]]:
-        found: Sequence[Mapping[str, Any]] = self.spec.get("containers", ())
-        return found
+        containers: Sequence[Mapping[str, Any]] = self.spec.get("containers", ())
+        return containers
 
     @property
     def every_container(self) -> Sequence[Mapping[str, Any]]:
