@@ -1,6 +1,5 @@
 """Editing the transcript of a finished dub and making its files anew, on the suite's model plane."""
 
-import asyncio
 import subprocess
 from dataclasses import dataclass
 from datetime import datetime
