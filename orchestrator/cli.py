@@ -1,5 +1,5 @@
 """The command line: `octavia up`, `octavia dub`, `octavia subtitles`, `octavia translate-subtitles`,
-`octavia speak-subtitles`, `octavia models`, `octavia users`, `octavia billing`.
+`octavia speak-subtitles`, `octavia models`, `octavia users`, `octavia billing`, `octavia doctor`.
 
 What only some commands need is imported by them, so that the others are quick.
 """
@@ -41,7 +41,10 @@ errors = Console(stderr=True)
 
 SourceFile = Annotated[Path, typer.Argument(help="A video or audio file.", exists=True, dir_okay=False, readable=True)]
 SubtitleFile = Annotated[
-    Path, typer.Argument(help="A subtitle file: srt, vtt, ass or ssa.", exists=True, dir_okay=False, readable=True)
+    Path,
+    typer.Argument(
+        help="A subtitle file: srt, vtt, ass, ssa, our json, or a txt.", exists=True, dir_okay=False, readable=True
+    ),
 ]
 TextLanguage = Annotated[
     str | None, typer.Option("--from", help="Language of the file; told by its text when left out.")
@@ -80,6 +83,21 @@ def up_command(
 ) -> None:
     """Run everything on this machine until Ctrl-C: database, models, API and worker."""
     _run(_up(polar_standin))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: the checks with their findings.")] = False,
+    only: Annotated[list[str] | None, typer.Option("--only", help="This check alone; may be repeated.")] = None,
+) -> None:
+    """Look at a deployment and say what to fix. Exit code 1 where something is broken."""
+    from orchestrator.doctor.show import show  # noqa: PLC0415
+
+    async def examine() -> None:
+        if await show(get_settings(), console, as_json=as_json, only=only or []):
+            raise SystemExit(1)
+
+    _run(examine())
 
 
 @app.command()

@@ -18,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from orchestrator.capabilities import Capabilities, read_capabilities
 from orchestrator.errors import OctaviaError
+from orchestrator.observability.model_calls import observed
 from orchestrator.patience import (
     FAULTS_FORGIVEN,
     INTERRUPTION_S,
@@ -56,6 +57,9 @@ _CHANNEL = [
     # gRPC's own back-off grows to two minutes: a model plane that restarts is back in ten seconds.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A name with several addresses is several proxies: calls take turns among those that answer.
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
 ]
 
 
@@ -357,11 +361,15 @@ class Inference:
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> dict[str, npt.NDArray[Any]]:
         requested = [triton.InferRequestedOutput(name) for name in outputs]
-        answer = await self._waiting(
-            model,
-            lambda: self._client.infer(model, inputs, outputs=requested, client_timeout=timeout_s),
-            wait_s=self._wait_s if wait_s is None else min(wait_s, self._wait_s),
-        )
+
+        async def call() -> Any:
+            with observed(model) as headers:
+                return await self._client.infer(
+                    model, inputs, outputs=requested, client_timeout=timeout_s, headers=headers
+                )
+
+        limit_s = self._wait_s if wait_s is None else min(wait_s, self._wait_s)
+        answer = await self._waiting(model, call, limit_s)
         return {name: answer.as_numpy(name) for name in outputs}
 
     async def _waiting(self, model: str, call: Callable[[], Awaitable[Any]], wait_s: float) -> Any:

@@ -74,6 +74,19 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     """Least severity that is logged."""
 
+    metrics_host: str = "127.0.0.1"
+    """Address the metrics are told at: for Prometheus alone, since they ask for no login."""
+
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    """Port on which a process tells its metrics (/metrics); None: none. `octavia up` gives the worker the next one."""
+
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """OpenTelemetry collector (OTLP over HTTP, such as http://127.0.0.1:4318) that spans are sent to; None: none are
+    made. The model plane reads it too."""
+
+    trace_share: float = Field(default=1.0, ge=0, le=1)
+    """Share of the traces that are sent; the same for API and workers."""
+
     jwt_secret: SecretStr | None = Field(default=None, min_length=32)
     """Key that signs access tokens, at least 32 characters; None: made once in data_dir/secret, for its owner only."""
 

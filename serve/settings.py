@@ -83,6 +83,9 @@ class ServeSettings(BaseSettings):
     serve_metrics_port: int = Field(default=8102, ge=0, le=65535)
     """Prometheus metrics of the model plane."""
 
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """OpenTelemetry collector (OTLP over HTTP) that the spans of traced requests are sent to; None: none are made."""
+
 
 @cache
 def get_settings() -> ServeSettings:

@@ -10,6 +10,8 @@ from orchestrator.accounts.models import ApiToken, LoginSession, SecurityEvent, 
 from orchestrator.billing.models import PolarOrder, PolarSubscription, Purchase
 from orchestrator.credits.models import CreditEntry, CreditLot
 from orchestrator.database import Base
+from orchestrator.editing.models import TranscriptRevision, TranscriptSegment
+from orchestrator.glossaries.models import GlossaryEntry
 from orchestrator.jobs.models import (
     Artifact,
     DiarizedPiece,
@@ -41,6 +43,7 @@ OWN: dict[str, type[Base]] = {
     "media": Media,
     "uploads": Upload,
     "jobs": Job,
+    "glossary": GlossaryEntry,
     "purchases": Purchase,
     "orders": PolarOrder,
     "subscriptions": PolarSubscription,
@@ -56,6 +59,8 @@ OF_JOBS: dict[str, type[Base]] = {
     "segments": SegmentRow,
     "renditions": Rendition,
     "artifacts": Artifact,
+    "transcript_revisions": TranscriptRevision,
+    "transcript_segments": TranscriptSegment,
 }
 
 

@@ -5,16 +5,12 @@ names; what it makes on the way lies in a scratch folder of its own.
 """
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import soundfile
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,21 +18,24 @@ from orchestrator.database import patiently
 from orchestrator.dubbing.balance import Levels, Mix
 from orchestrator.dubbing.fit import place
 from orchestrator.dubbing.loudness import TARGET_LUFS
-from orchestrator.dubbing.mix import RATE, blocks
-from orchestrator.dubbing.timeline import Clip
+from orchestrator.errors import OctaviaError
 from orchestrator.jobs import beds, keys, rows
 from orchestrator.jobs.advance import MergeProgress
 from orchestrator.jobs.context import current
+from orchestrator.jobs.earlier import Earlier, earlier
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
-from orchestrator.jobs.mixing import VOICE_CHANNELS, Share, Track, mixed
+from orchestrator.jobs.mixing import Track, mixed
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs.patching import patched
 from orchestrator.jobs.scratch import scratch_folder
+from orchestrator.jobs.stems import clips_of, stem
 from orchestrator.jobs.subtitling import profile_of
 from orchestrator.jobs.writing import ArtifactValues, described, target_cues
 from orchestrator.media.audio import CONTENT_TYPES, AudioFormat, encode_audio
 from orchestrator.media.burning import BurnedSubtitles
 from orchestrator.media.merge import SoftSubtitles, merge
 from orchestrator.media.models import Media
+from orchestrator.media.original import keep_original
 from orchestrator.subtitles import srt
 from orchestrator.subtitles.cues import Cue
 from orchestrator.subtitles.rules import rules_for
@@ -50,7 +49,14 @@ SPOKEN_SHARE = 0.2
 BED_SHARE = 0.4
 """A language's share of the merge in which the voices are taken out of the original, where they are."""
 
-Samples = npt.NDArray[np.float32]
+KEPT_LU = 1.0
+"""How far the loudness of a dub may be from what was asked for after some of it was changed, and its gain be kept."""
+
+
+class OriginalGoneError(OctaviaError):
+    def __init__(self) -> None:
+        message = "The uploaded file was deleted, and its sound lies beneath this dub: it cannot be mixed again."
+        super().__init__("expired", message, 410)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +132,26 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
     if finished := await _rendered(dub.job, language):
         return finished
     cues = await target_cues(job_id, language, profile_of(dub.job))
+    before = await patiently(current().engine, lambda session: earlier(session, dub.job, language))
+    if before is not None and await _is_as_before(dub, before, language, cues):
+        noted = {"files": before.files, **(asdict(before.levels) if before.levels else {})}
+        await patiently(current().engine, lambda session: _note_rendered(session, dub.job, language, noted))
+        return list(before.files)
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
-        source = await stack.enter_async_context(current().storage.local(dub.media.storage_key))
+        key = before.storage_key if before else dub.media.storage_key
+        source = await stack.enter_async_context(current().storage.local(key))
         targets = dub.job.target_languages
         report = MergeProgress(current().engine, job_id, targets.index(language), len(targets))
         await stack.enter_async_context(report)
-        track = await _track(dub, source, scratch, report) if dub.has_track else None
+        has_track = dub.has_track or (before is not None and before.levels is not None)
+        track = await _track(dub, source, before, scratch, report) if has_track else None
         report(LEVELLED)
-        result = await _finished(dub, language, source, track.path if track else None, cues, scratch, report)
+        redone = before is not None and not dub.job.options.get("burn_in")
+        if before is not None and not redone:  # a picture that was painted on is painted on anew from the media's
+            source = await stack.enter_async_context(current().storage.local(dub.media.storage_key))
+        path = track.path if track else None
+        result = await _finished(dub, language, source, path, cues, scratch, report, redone=redone)
         report(1.0)
         name = f"{language}{result.suffix}"
         stored = await current().storage.put_file(keys.artifact(job_id, name), result)
@@ -146,10 +163,13 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
     return files
 
 
-def levels_of(job: Job, language: str) -> Levels | None:
-    """With which gains a finished dub was mixed; None where there is none."""
-    noted = job.rendered.get(language, {})
-    return Levels(noted["gain_db"], noted["voice_db"], noted["bed_db"]) if "gain_db" in noted else None
+async def _is_as_before(dub: Dub, before: Earlier, language: str, cues: Sequence[Cue]) -> bool:
+    """Whether nothing of this language's dub is other than in the files there are."""
+    if list(before.clips) != clips_of(rendition for _, rendition in dub.spoken):
+        return False
+    if dub.job.kind != "video_translation" and before.levels is None:  # its own sound, and no subtitles inside
+        return True
+    return list(cues) == list(await target_cues(before.job_id, language, profile_of(dub.job)))
 
 
 async def _rendered(job: Job, language: str) -> list[ArtifactValues]:
@@ -172,39 +192,50 @@ async def _dub(session: AsyncSession, job_id: str, language: str) -> Dub:
     )
 
 
-async def _track(dub: Dub, source: Path, scratch: Path, report: MergeProgress) -> Track:
-    """The dub's sound over the whole media."""
+async def _track(dub: Dub, source: Path, before: Earlier | None, scratch: Path, report: MergeProgress) -> Track:
+    """The dub's sound over the whole media. `source`: the media, or the file there was `before`.
+
+    The gains of a dub that was there before are kept, unless its loudness left `KEPT_LU` for what was changed.
+    """
+    if before is None or before.levels is None:
+        return await _mixed(dub, source, None, scratch, report)
+    if dub.mix == "replace" and dub.job.kind == "video_translation":
+        clips = clips_of(rendition for _, rendition in dub.spoken)
+        track = await patched(source, before.clips, clips, dub.seconds, before.levels, scratch)
+    else:
+        track = await _mixed(dub, source, before.levels, scratch, report)
+    if abs(track.loudness.integrated - dub.goal) <= KEPT_LU or track.loudness.is_silent:
+        return track
+    return await _mixed(dub, source, None, scratch, report)
+
+
+async def _mixed(dub: Dub, source: Path, levels: Levels | None, scratch: Path, report: MergeProgress) -> Track:
     begun = BED_SHARE if dub.mix == "keep_background" else 0.0
     spoken = begun + (LEVELLED - begun) * SPOKEN_SHARE
-    separating = report.part(0.0, begun)
-    async with beds.bed(str(dub.job.id), dub.mix, source, scratch, dub.seconds, separating) as bed:
-        stem = _stem(dub, report.part(begun, spoken))
-        return await mixed(stem, bed, scratch, dub.goal, progress=report.part(spoken, LEVELLED))
+    clips = clips_of(rendition for _, rendition in dub.spoken)
+    async with AsyncExitStack() as stack:
+        if dub.job.regenerates is not None and dub.mix != "replace":
+            source = await stack.enter_async_context(_original(dub, source, scratch))
+        made = beds.bed(
+            str(dub.job.regenerates or dub.job.id), dub.mix, source, scratch, dub.seconds, report.part(0.0, begun)
+        )
+        bed = await stack.enter_async_context(made)
+        voice = stem(clips, dub.seconds, report.part(begun, spoken))
+        return await mixed(voice, bed, scratch, dub.goal, levels=levels, progress=report.part(spoken, LEVELLED))
 
 
-async def _stem(dub: Dub, progress: Share) -> AsyncIterator[Samples]:
-    """The dub's voice before any gain, in blocks [n, 1] at 48 kHz.
-
-    Rendering runs in a thread, which fetches each clip from storage when its turn comes.
-    """
-    loop = asyncio.get_running_loop()
-    storage = current().storage
-
-    def read(clip: Clip) -> Samples:
-        data = asyncio.run_coroutine_threadsafe(storage.read(clip.key), loop).result()
-        samples: Samples = soundfile.read(io.BytesIO(data), dtype="float32")[0]
-        return samples
-
-    clips = [
-        Clip(rendition.audio_key or "", round((rendition.onset or 0.0) * RATE), round((rendition.seconds or 0) * RATE))
-        for _, rendition in dub.spoken
-    ]
-    total, done = round(dub.seconds * RATE), 0
-    rendered = blocks(clips, read, total, VOICE_CHANNELS)
-    while (block := await asyncio.to_thread(next, rendered, None)) is not None:
-        yield block
-        done += len(block)
-        progress(done / total)
+@asynccontextmanager
+async def _original(dub: Dub, before: Path, scratch: Path) -> AsyncIterator[Path]:
+    """The original's sound for a bed: the media, or where that is deleted what the video made before has of it."""
+    if dub.media.available and await current().storage.exists(dub.media.storage_key):
+        async with current().storage.local(dub.media.storage_key) as path:
+            yield path
+        return
+    if dub.job.kind != "video_translation":
+        raise OriginalGoneError
+    original = scratch / "original.mka"
+    await keep_original(before, original)
+    yield original
 
 
 async def _finished(
@@ -215,6 +246,8 @@ async def _finished(
     cues: Sequence[Cue],
     scratch: Path,
     report: MergeProgress,
+    *,
+    redone: bool = False,
 ) -> Path:
     """The file the user gets, with the original's sound where no speech of ours replaces it."""
 
@@ -242,6 +275,7 @@ async def _finished(
         original_language=dub.job.source_language or dub.job.detected_language,
         subtitles=subtitles,
         burn=burn,
+        redone=redone,
         progress=progress,
     )
     return result

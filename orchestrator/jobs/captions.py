@@ -24,6 +24,7 @@ from orchestrator.jobs.advance import SUBTITLES_SHARE, advance
 from orchestrator.jobs.context import current
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.subtitling import Texts, encoded, profile_of, warn_of_rules
+from orchestrator.jobs.terms import terms_of, translate
 from orchestrator.jobs.writing import ArtifactValues, publish, wanted_formats
 from orchestrator.media.models import Media
 from orchestrator.subtitles import reader
@@ -97,18 +98,25 @@ async def translated_cues(segments: Sequence[SegmentRow], job: Job, target: str)
     """The renditions of a passage's cues in a language, translated as whole sentences. Rows to be stored."""
     source = segments[0].language
     if base(source) == base(target):
-        return [_rendition(job, each, target, each.text, None) for each in segments]
+        return [_rendition(job, each, target, each.text, None) | {"missing_terms": []} for each in segments]
     read = sentences([Reading(each.start, each.end, each.text, each.speaker or "") for each in segments], source)
-    found = await current().models.translate([each.text for each in read], source, target)
+    terms, sought = terms_of(job, source, target), [each.text for each in read]
+    found = await translate(current().models, terms, sought, source, target)
     rules = rules_for(target, profile_of(job))
-    best = [each[0] if each else Hypothesis(sentence.text, 0.0) for sentence, each in zip(read, found, strict=True)]
+    best = [
+        each.found[0] if each.found else Hypothesis(sentence.text, 0.0)
+        for sentence, each in zip(read, found, strict=True)
+    ]
     texts = await asyncio.to_thread(shared_out, read, [each.text for each in best], len(segments), target, rules)
     scores: dict[int, float] = {}
-    for sentence, hypothesis in zip(read, best, strict=True):
+    lacking: dict[int, list[str]] = {}
+    for sentence, hypothesis, each in zip(read, best, found, strict=True):
         for part in sentence.parts:
             scores[part.cue] = min(scores.get(part.cue, 0.0), hypothesis.score)
+            lacking.setdefault(part.cue, []).extend(term.source for term in each.missing)
     return [
         _rendition(job, segment, target, segment.text if text is None else text, scores.get(at))
+        | {"missing_terms": lacking.get(at, [])}
         for at, (segment, text) in enumerate(zip(segments, texts, strict=True))
     ]
 

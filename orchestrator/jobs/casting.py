@@ -34,19 +34,25 @@ async def speakers_of(job: Job, language: str, segments: Sequence[SegmentRow]) -
     cast = {each.name: each for each in await patiently(current().engine, lambda at: rows.speakers(at, str(job.id)))}
     known = await current().models.capabilities_patiently()
     most = max(cast.values(), key=lambda each: (each.seconds, each.name), default=None)
-    found: dict[str, Speaker] = {}
-    for name in {segment.speaker or EVERYBODY for segment in segments}:
-        found[name] = await _speaker(job, language, cast.get(name, most), known)
-    return [found[segment.speaker or EVERYBODY] for segment in segments]
+    wanted = [(segment.speaker or EVERYBODY, (segment.voices or {}).get(language)) for segment in segments]
+    found = {
+        (name, own): await _speaker(job, language, cast.get(name, most), own, known)
+        for name, own in dict.fromkeys(wanted)
+    }
+    return [found[each] for each in wanted]
 
 
-async def _speaker(job: Job, language: str, cast: JobSpeaker | None, known: Capabilities) -> Speaker:
-    """The voice somebody was given; that of the job where they were given none."""
-    given = cast.voices.get(language) if cast else None
+async def _speaker(job: Job, language: str, cast: JobSpeaker | None, own: str | None, known: Capabilities) -> Speaker:
+    """The segment's `own` voice, else the one its speaker was given, else that of the job.
+
+    Whoever is cloned sounds like themselves in no other voice than the one that clones them.
+    """
+    usual = cast.voices.get(language) if cast else None
+    given = own or usual
     voice = known.voice_for(language, given) if given else voice_of(job, language, known)
     if voice is None:
         raise NoVoiceError(language, given)
-    clip = await clip_of(cast) if cast and voice.cloning else None
+    clip = await clip_of(cast) if cast and voice.cloning and given == usual else None
     return Speaker(voice.name, speeds_of(job, voice), Reference(*clip) if clip else None)
 
 

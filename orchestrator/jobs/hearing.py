@@ -70,6 +70,7 @@ async def begin(job_id: str) -> dict[str, Any]:
         "paid": job.credits > 0,
         "cloned": bool(job.options.get("clone_voices")),
         "speakers": job.kind not in OF_SUBTITLES,
+        "regenerates": job.regenerates is not None,
     }
 
 

@@ -28,6 +28,7 @@ StepName = Literal[
     "place",
     "write_subtitles",
     "render",
+    "prepare",
     "measure",
     "plan_speakers",
     "tell_apart",
@@ -77,6 +78,7 @@ LIMITS: Mapping[StepName, Limit] = {
     "note_silence": Limit(seconds=120),
     "check_route": Limit(seconds=120),
     "segment": Limit(seconds=300),
+    "prepare": Limit(seconds=300, per_second=0.1),
     "place": Limit(seconds=300, per_second=0.1),
 }
 """Those that nothing else is set for."""

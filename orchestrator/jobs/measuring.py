@@ -74,6 +74,8 @@ async def measure(job_id: str, language: str) -> list[ArtifactValues]:
     if dub.job.kind not in SPOKEN or dub.job.status != "processing":
         return []
     cues = await target_cues(job_id, language, profile_of(dub.job))
+    if taken_over(dub.job, language):
+        return []
     name = f"{language}.{'mp4' if dub.job.kind == 'video_translation' else dub.format}"
     async with current().storage.local(keys.artifact(job_id, name)) as finished:
         report = await report_on(dub, language, finished, cues)
@@ -124,9 +126,17 @@ async def report_on(dub: Dub, language: str, finished: Path, cues: Sequence[Cue]
     return await asyncio.to_thread(quality_report, language, spoken_of(dub), measured)
 
 
+def taken_over(job: Job, language: str) -> bool:
+    """Whether a regeneration has left this language's dub as it was: its report came with it."""
+    files: list[ArtifactValues] = job.rendered.get(language, {}).get("files", [])
+    return any(file["kind"] == "quality_report" for file in files)
+
+
 def how_read_back(job: Job) -> ReadBack:
-    """As the job asks, else as the service is set."""
+    """As the job asks, else as the service is set; of a dub that is made anew only where it is asked for."""
     asked: bool | None = job.options.get("read_back")
+    if asked is None and job.regenerates is not None:
+        return "none"
     if asked is None:
         return current().settings.read_back
     return "full" if asked else "none"

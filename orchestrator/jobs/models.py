@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -43,6 +44,13 @@ class Job(Base):
         UniqueConstraint("user_id", "idempotency_key"),
         Index("ix_job_user_id_id", "user_id", "id"),
         Index("ix_job_pending", "id", postgresql_where=text("status = 'pending'")),
+        Index("ix_job_regenerates", "regenerates"),
+        Index(
+            "uq_job_regenerating",
+            "regenerates",
+            unique=True,
+            postgresql_where=text("status in ('pending', 'processing')"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
@@ -54,6 +62,13 @@ class Job(Base):
     detected_language: Mapped[str | None]
     target_languages: Mapped[list[str]] = mapped_column(ARRAY(Text))
     options: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
+    glossary: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list, server_default=text("'[]'::jsonb"))
+    """The user's terms as they were when it was asked for (see `terms`)."""
+    regenerates: Mapped[UUID | None] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    """The job whose files this one makes anew after its transcript was edited (see `orchestrator.editing`). Such a job
+    has no files of its own: at its completion they become the other's."""
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    """The revision of the transcript that its files are of; that of a regeneration's are to be of."""
     voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict)
     """The voice chosen for each target language when the work began."""
     voice_speeds: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
@@ -84,6 +99,8 @@ class Job(Base):
     gains it was mixed with ("gain_db", "voice_db", "bed_db"; not there where the original's sound was kept)."""
     quality: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
     """By language, the summary of its dub's quality report."""
+    traceparent: Mapped[str | None]
+    """Of the request that asked for it, where that was traced: its steps and the e-mail about it join the trace."""
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -115,6 +132,7 @@ class Job(Base):
         return self.withdrawn_at is None
 
 
+Index("ix_job_processing", Job.id, postgresql_where=text("status = 'processing'"))
 Index("ix_job_due", Job.expires_at, postgresql_where=text("withdrawn_at is null"))
 Index("ix_job_unpurged", Job.withdrawn_at, postgresql_where=text("withdrawn_at is not null and purged_at is null"))
 
@@ -216,6 +234,10 @@ class SegmentRow(Base):
     speaker: Mapped[str | None]
     text: Mapped[str]
     words: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    number: Mapped[int | None]
+    """Its id in the transcript's revisions; None: its index, for nothing was edited before."""
+    voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict, server_default=sa.text("'{}'::jsonb"))
+    """The voice chosen for it alone, by target language."""
 
 
 class Rendition(Base):
@@ -240,6 +262,8 @@ class Rendition(Base):
     audio_key: Mapped[str | None]
     candidates: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
     """The n-best translations the fit chooses from: [{"text", "score"}]."""
+    missing_terms: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=sa.text("'{}'"))
+    """Terms of the glossary that stand in the original and could not be put into the translation."""
 
 
 class Artifact(Base):

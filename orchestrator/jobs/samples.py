@@ -50,7 +50,7 @@ async def sample(context: AppContext, user_id: UUID, job_id: UUID) -> str:
         finished = await _finished(session, job, language) if job.status == "completed" else None
         ready = await _ready(session, job, language)
     if finished is not None:
-        key = f"{keys.everything(str(job_id))}/sample.mp4"
+        key = f"{keys.everything(str(job_id))}/sample-{finished.sha256[:16]}.mp4"
         onset = ready[0].onset if ready else 0.0
         start = max(0.0, min(onset - LEAD_S, media.duration - SHORTEST_S))
         shown = Excerpt(start, min(LONGEST_S, media.duration - start), ())

@@ -188,6 +188,10 @@ class JobView(BaseModel):
     finished_at: datetime | None
     credits: int
     """What it costs."""
+    regenerates: UUID | None = None
+    """Of a regeneration: the job whose files it makes anew."""
+    revision: int = 1
+    """The revision of the transcript that its files are of."""
     attempt: int
     """1, and one more with each retry."""
     expires_at: datetime | None

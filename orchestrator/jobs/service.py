@@ -23,6 +23,7 @@ from orchestrator.credits import spending
 from orchestrator.credits.ledger import balance
 from orchestrator.credits.prices import Quote, quote
 from orchestrator.errors import NotFoundError, OctaviaError
+from orchestrator.glossaries.service import frozen
 from orchestrator.idempotency import KeyReusedError
 from orchestrator.jobs import progress
 from orchestrator.jobs.checks import Way, check_languages, check_media, check_mix, check_voices, languages_of, notices
@@ -30,6 +31,7 @@ from orchestrator.jobs.kinds import OF_SUBTITLES
 from orchestrator.jobs.models import Artifact, Job, JobEvent, Rendition, SegmentRow
 from orchestrator.jobs.schemas import JobRequest, LineView, Notice, QuoteView, RenditionView, SegmentView
 from orchestrator.media.models import Media
+from orchestrator.observability.tracing import traceparent
 from orchestrator.ownership import get_own, newest_first, owned_by
 from orchestrator.retention.errors import DeletedJobError, ResultsExpiredError, UploadExpiredError
 from orchestrator.retention.rules import kept_for
@@ -107,6 +109,8 @@ async def _insert(
         "idempotency_key": key,
         "request_hash": request_hash,
         "credits": price,
+        "traceparent": traceparent(),
+        "glossary": await frozen(session, user_id, way.targets),
         "kept_for": kept_for(request.kind, context.settings.retention_hours),
     }
     statement = insert(Job).values(**values, **identity)
@@ -206,7 +210,7 @@ async def get(session: AsyncSession, user_id: UUID, job_id: UUID) -> Job:
 
 def page(user_id: UUID, *, cursor: UUID | None, limit: int, status: str | None) -> sa.Select[Job]:
     """The user's jobs, newest first, from after the cursor."""
-    query = owned_by(user_id, Job)
+    query = owned_by(user_id, Job).where(Job.regenerates.is_(None))
     if status is not None:
         query = query.where(Job.status == status)
     return newest_first(query, Job, cursor, limit)

@@ -27,6 +27,7 @@ from orchestrator.jobs.fitting import plan_passage, speak
 from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.schemas import JobOptions
+from orchestrator.jobs.terms import Translated, terms_of, translate
 from orchestrator.subtitles.clauses import Whole, clauses, wholes
 from orchestrator.subtitles.whole import Reading
 
@@ -102,10 +103,10 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
     translated: list[dict[str, Any]] = []
     untranslated: set[str] = set()
     for source, group in by_source.items():
-        found = await _translations(group, source, language, count)
+        found = await _translations(job, group, source, language, count)
         if found is None:
             untranslated.add(source)
-            found = [[] for _ in group]
+            found = [Translated([]) for _ in group]
         translated += [_translated(segment, language, each) for segment, each in zip(group, found, strict=True)]
 
     async def store(session: AsyncSession) -> None:
@@ -121,6 +122,9 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
 
 async def _store(session: AsyncSession, job: Job, language: str, renditions: Sequence[dict[str, Any]]) -> None:
     await session.execute(insert(Rendition).on_conflict_do_nothing(), renditions)
+    for term in sorted({term for each in renditions for term in each.get("missing_terms", [])}):
+        message = f"'{term}' of your glossary could not be put into every sentence in '{language}' that has it."
+        await progress.warn(session, job.id, "glossary", f"{message} The transcript shows in which it is missing.")
     await advance(session, job.id, "translating", language=language)
 
 
@@ -160,21 +164,21 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
 
 
 async def _translations(
-    segments: Sequence[SegmentRow], source: str, target: str, count: int
-) -> list[list[Hypothesis]] | None:
+    job: Job, segments: Sequence[SegmentRow], source: str, target: str, count: int
+) -> list[Translated] | None:
     """The n-best of each segment, of clauses of one sentence the parts of the best; None where no model leads there."""
     if base(source) == base(target):
-        return [[Hypothesis(segment.text, 0.0)] for segment in segments]
-    models = current().models
+        return [Translated([Hypothesis(segment.text, 0.0)]) for segment in segments]
+    models, terms = current().models, terms_of(job, source, target)
     if not (await models.capabilities_patiently()).route(source, target):
         return None
     read = wholes([Reading(each.start, each.end, each.text, each.speaker or "") for each in segments], source)
-    found = await models.translate([each.text for each in read], source, target, count)
+    found = await translate(models, terms, [each.text for each in read], source, target, count)
     parted = [_parted(whole, best, target) for whole, best in zip(read, found, strict=True)]
     apart = [
         segments[at].text for whole, parts in zip(read, parted, strict=True) if parts is None for at in whole.segments
     ]
-    by_itself = iter(await models.translate(apart, source, target, count))
+    by_itself = iter(await translate(models, terms, apart, source, target, count))
     return [
         row
         for whole, parts in zip(read, parted, strict=True)
@@ -182,15 +186,25 @@ async def _translations(
     ]
 
 
-def _parted(whole: Whole, found: list[Hypothesis], target: str) -> list[list[Hypothesis]] | None:
-    """A translation's parts for the segments of a sentence; None where it cannot be parted."""
+def _parted(whole: Whole, translated: Translated, target: str) -> list[Translated] | None:
+    """A translation's parts for the segments of a sentence; None where it cannot be parted.
+
+    What it lacks of the glossary is told of at the first of them.
+    """
+    found = translated.found
     if len(whole.segments) == 1:
-        return [found]
+        return [translated]
     parts = clauses(found[0].text, whole.lengths, target) if found else None
-    return None if parts is None else [[Hypothesis(part, found[0].score)] for part in parts]
+    if parts is None:
+        return None
+    return [
+        Translated([Hypothesis(part, found[0].score)], translated.missing if at == 0 else ())
+        for at, part in enumerate(parts)
+    ]
 
 
-def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> dict[str, Any]:
+def _translated(segment: SegmentRow, language: str, translated: Translated) -> dict[str, Any]:
+    found = translated.found
     best = found[0] if found else Hypothesis(segment.text, 0.0)
     return {
         "job_id": segment.job_id,
@@ -199,6 +213,7 @@ def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> 
         "text": best.text,
         "score": best.score if found and segment.language != language else None,
         "candidates": [{"text": each.text, "score": each.score} for each in found],
+        "missing_terms": [term.source for term in translated.missing],
     }
 
 

@@ -14,6 +14,7 @@ import structlog
 from dbos import DBOS, WorkflowHandleAsync
 from dbos._error import DBOSAwaitedWorkflowCancelledError, DBOSException
 
+from orchestrator.editing import preparing
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs import (
     assembling,
@@ -53,6 +54,7 @@ class Brief(TypedDict):
     speakers: NotRequired[bool]
     """Whether it is asked who speaks."""
     cloned: NotRequired[bool]
+    regenerates: NotRequired[bool]
 
 
 begin = step("begin", hearing.begin)
@@ -71,6 +73,7 @@ translate_passage = step("translate", speaking.translate_passage, of="passage", 
 speak_passage = step("speak", speaking.speak_passage, of="passage", room="chunks")
 read_cues = step("read_cues", captions.read_cues)
 write_translation = step("write_translation", captions.write_translation)
+prepare_again = step("prepare", preparing.prepare)
 place = step("place", assembling.place_dub)
 write_subtitles = step("write_subtitles", writing.write_subtitles)
 render = step("render", assembling.render, room="media")
@@ -131,6 +134,8 @@ async def _translate_and_speak(job_id: str, language: str, passage: int) -> None
 
 async def _produce(job_id: str) -> list[dict[str, Any]]:
     brief: Brief = await begin(job_id)
+    if brief.get("regenerates"):
+        return await _produce_again(job_id, brief)
     if brief.get("kind") in OF_SUBTITLES:
         return await _produce_from_cues(job_id, brief)
     return await _produce_from_sound(job_id, brief)
@@ -157,6 +162,28 @@ async def _produce_from_cues(job_id: str, brief: Brief) -> list[dict[str, Any]]:
         artifacts += await render(job_id, target)
         artifacts += await _measured(job_id, target)
     return artifacts
+
+
+async def _produce_again(job_id: str, brief: Brief) -> list[dict[str, Any]]:
+    """What was changed in a transcript, translated and spoken; then all files anew."""
+    queue = durable.chunks_queue(paid=brief.get("paid", False))
+    passages: int = await prepare_again(job_id)
+    spoken: list[WorkflowHandleAsync[None]] = []
+    for passage in range(passages):
+        for target in brief["targets"]:
+            with durable.for_user(brief["user"]):
+                spoken.append(await DBOS.enqueue_workflow_async(queue, speak, job_id, target, passage))
+    for handle in spoken:
+        await handle.get_result(polling_interval_sec=POLL_S)
+    if brief.get("kind") == "subtitle_translation":
+        return cast(list[dict[str, Any]], await write_translation(job_id))
+    for target in brief["targets"]:
+        await place(job_id, target)
+    artifacts = [] if brief.get("kind") in OF_SUBTITLES else await write_subtitles(job_id)
+    for target in brief["targets"]:
+        artifacts += await render(job_id, target)
+        artifacts += await _measured(job_id, target)
+    return cast(list[dict[str, Any]], artifacts)
 
 
 async def _produce_from_sound(job_id: str, brief: Brief) -> list[dict[str, Any]]:

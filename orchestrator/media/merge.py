@@ -38,6 +38,9 @@ REFERENCE_WHITE = 203
 COPY: dict[str, Any] = {"c": "copy"}
 AAC: dict[str, Any] = {"c": "aac", "b": "160k", "ar": 48_000, "aac_coder": "fast"}
 """The fast coder takes half the time and, at this rate, comes closer to the original."""
+ADTS = ".aac"
+PRIMING_S = 1024 / 48_000
+"""By how much an AAC track begins before its first sample; raw packets do not say so."""
 H264: dict[str, Any] = {"c": "libx264", "preset": "veryfast", "crf": 20, "fps_mode": "vfr", "enc_time_base": "1:90000"}
 
 
@@ -82,6 +85,7 @@ async def merge(
     language: str | None = None,
     original_language: str | None = None,
     subtitles: Sequence[SoftSubtitles] = (),
+    redone: bool = False,
     burn: BurnedSubtitles | None = None,
     progress: Progress | None = None,
 ) -> Merged:
@@ -91,7 +95,9 @@ async def merge(
     becomes standard. The dub (48 kHz stereo, at second 0 of the file) is the default audio track, padded or trimmed to
     the picture; the original's default track is the second, without a dub the only one. Subtitles are soft tracks, off
     by default, cut off with the picture; those to `burn` are painted into it, for which it is always transcoded. Title
-    and chapters go along; the file's other tracks, covers and attachments do not. Raises NoPictureError, MediaError.
+    and chapters go along; the file's other tracks, covers and attachments do not. With `redone` the video is one that
+    this has made before, whose last audio track is the original's. A dub in ADTS is taken as it is. Raises
+    NoPictureError, MediaError.
     """
     container = await inspect(path)
     picture = container.picture
@@ -114,7 +120,7 @@ async def merge(
 
         tracks = [
             _picture(media, container, picture, kept, paint),
-            *_sounds(media, container, dub, end, language, original_language),
+            *_sounds(media, container.redone if redone else container, dub, end, language, original_language),
             *_soft(subtitles, Path(scratch), end),
         ]
         limits = _limits(path, picture, end, kept)
@@ -167,7 +173,9 @@ def _sounds(
     media: Any, container: Container, dub: Path | None, end: float, language: str | None, original_language: str | None
 ) -> Iterator[_Track]:
     """The dub, if there is one, and the original; the first is the default."""
-    if dub is not None:
+    if dub is not None and dub.suffix == ADTS:
+        yield _Track("a", source(dub, itsoffset=-PRIMING_S).audio, COPY, iso_639_2(language), "Dub", default=True)
+    elif dub is not None:
         padded = source(dub).audio.filter("apad").filter("atrim", end=f"{end:.6f}")
         yield _Track("a", padded, AAC, iso_639_2(language), "Dub", default=True)
     original = container.sound

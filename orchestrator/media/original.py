@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orchestrator.dubbing.loudness import Loudness
 from orchestrator.media.audio import NoAudioError, sound_of
-from orchestrator.media.ffmpeg import run, target
+from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, run, source, target
 from orchestrator.media.limits import sound
 from orchestrator.media.loudness import METER, RATE, parse
 from orchestrator.media.streams import inspect
@@ -27,3 +27,13 @@ async def extract_original(path: Path, dest: Path, seconds: float) -> Loudness:
     metered = stereo.filter("atrim", end=f"{seconds:.6f}").filter("ebur128", **METER)
     command = target(metered, path=dest, beside=beside, format="wav", acodec="pcm_f32le", rf64="auto")
     return parse((await run(command, limits=sound(seconds), verbosity="info")).errors)
+
+
+async def keep_original(path: Path, dest: Path) -> None:
+    """Write the original's sound out of a video of ours, where it is the last audio track, as it is."""
+    container = await inspect(path)
+    track = container.redone.sound
+    if track is None:
+        raise NoAudioError
+    command = target(source(path)[str(track.index)], path=dest, format="matroska", c="copy")
+    await run(command, limits=sound(LONGEST_MEDIA_S))

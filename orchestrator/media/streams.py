@@ -3,9 +3,9 @@
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from orchestrator.media.failures import MediaError
 from orchestrator.media.ffmpeg import RESTRICTED, Line, run
@@ -73,6 +73,12 @@ class Container:
     def sound(self) -> Stream | None:
         """The audio track people hear: the default one, else the first."""
         return _preferred([each for each in self.streams if each.kind == "audio" and each.channels])
+
+    @property
+    def redone(self) -> Self:
+        """Of a video of our making, the same without its dub: with the last of its audio tracks alone."""
+        sounds = [each for each in self.streams if each.kind == "audio"]
+        return replace(self, streams=tuple(each for each in self.streams if each not in sounds[:-1]))
 
 
 def _preferred(streams: list[Stream]) -> Stream | None:

@@ -123,7 +123,7 @@ def histogram(speeds: Sequence[Mapping[str, Any]]) -> str:
     floor = HEIGHT - BOTTOM
 
     def x(speed: float) -> float:
-        return LEFT + (speed - low) / (high - low) * INNER
+        return float(LEFT + (speed - low) / (high - low) * INNER)
 
     def bar(each: Mapping[str, Any]) -> str:
         height = each["count"] / most * (floor - 28)
@@ -153,7 +153,7 @@ def loudness(short_term: Mapping[str, Any], target: float) -> str:
     floor = HEIGHT - BOTTOM
 
     def x(at: float) -> float:
-        return LEFT + at / seconds * INNER
+        return float(LEFT + at / seconds * INNER)
 
     def y(lufs: float) -> float:
         share = (CEILING_LUFS - min(CEILING_LUFS, max(FLOOR_LUFS, lufs))) / (CEILING_LUFS - FLOOR_LUFS)

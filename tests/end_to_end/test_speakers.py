@@ -127,7 +127,7 @@ async def dubbed(client: Client, job: dict[str, Any]) -> tuple[dict[str, Any], l
 def loud(segment: dict[str, Any]) -> bool:
     """Whether it lies in one of the turns that were left loud."""
     middle = (segment["start"] + segment["end"]) / 2
-    return sum(middle > (start + end) / 2 for start, end in PAUSES) % 2 == 0
+    return bool(sum(middle > (start + end) / 2 for start, end in PAUSES) % 2 == 0)
 
 
 def test_each_of_two_speakers_gets_a_voice_also_where_the_worker_is_killed_while_they_are_told_apart(

@@ -216,17 +216,17 @@ class Whistles:
         said = texts(request, "TEXT", rows := len(request["TEXT"]))
         voices, speeds = texts(request, "VOICE", rows), numbers(request, "SPEED", rows, 1.0)
         counts = [round(len(text) / 15 / speed * self.RATE) for text, speed in zip(said, speeds, strict=True)]
-        answer = {
+        answer: Tensors = {
             "NUM_SAMPLES": np.array(counts, np.int32)[:, None],
             "SAMPLE_RATE": np.full((rows, 1), self.RATE, np.int32),
             "SECONDS": np.array(counts, np.float32)[:, None] / self.RATE,
         }
         if "AUDIO" in requested:
-            answer["AUDIO"] = np.zeros((rows, max(counts)), np.float32)
+            answer["AUDIO"] = audio = np.zeros((rows, max(counts)), np.float32)
             for row, clip in enumerate(read_clips(request, rows)):
                 note = self._note(voices[row]) if clip is None else note_of(clip.samples, clip.rate)
                 clock = np.arange(counts[row]) / self.RATE
-                answer["AUDIO"][row, : counts[row]] = 0.3 * np.sin(2 * np.pi * note * clock)
+                audio[row, : counts[row]] = 0.3 * np.sin(2 * np.pi * note * clock)
         return answer
 
     def _note(self, voice: str) -> float:

@@ -129,7 +129,7 @@ async def test_a_job_that_nobody_can_be_cloned_for_fails_and_its_credits_are_rel
             assert await outcome(session, *arguments, attempt=1)
 
     monkeypatch.setattr(workflows, "_end", decided)  # but for the workflow around it
-    assert await workflows._or_fail(str(job.id), diarizing.take_references(str(job.id))) is None
+    await workflows._or_fail(str(job.id), diarizing.take_references(str(job.id)))
     async with make_session() as session:
         failed = await session.get_one(Job, job.id)
         assert failed.error is not None
