@@ -17,6 +17,8 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import QueuePool
 
 REGISTRY = CollectorRegistry()
 """Of this process."""
@@ -90,14 +92,6 @@ BUILD = Gauge(
 )
 
 
-class Pool(Protocol):
-    """What there is to tell of a pool of connections."""
-
-    def checkedout(self) -> int: ...
-    def checkedin(self) -> int: ...
-    def size(self) -> int: ...
-
-
 class Room(Protocol):
     """What there is to tell of the places of a worker (`jobs.places`)."""
 
@@ -109,8 +103,11 @@ class Room(Protocol):
     def total(self) -> int: ...
 
 
-def watch_pool(pool: Pool) -> None:
-    """Tell of this pool from now on."""
+def watch_pool(engine: AsyncEngine) -> None:
+    """Tell of this engine's pool from now on."""
+    pool = engine.sync_engine.pool
+    if not isinstance(pool, QueuePool):
+        return
     CONNECTIONS.labels("in_use").set_function(pool.checkedout)
     CONNECTIONS.labels("idle").set_function(pool.checkedin)
     CONNECTIONS_MOST.set_function(pool.size)

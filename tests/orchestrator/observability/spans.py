@@ -35,7 +35,8 @@ class Spans:
 
 
 def _seen(span: ReadableSpan) -> Seen:
-    context, parent = span.get_span_context(), span.parent
+    context, parent = span.context, span.parent
+    assert context is not None
     return Seen(
         span.name,
         format_trace_id(context.trace_id),
