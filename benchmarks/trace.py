@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import matplotlib as mpl
+from matplotlib.patches import Rectangle
 from rich.console import Console
 
 from benchmarks.machine import RESULTS
@@ -68,7 +69,6 @@ def rows(trace: Sequence[SpanSeen]) -> list[tuple[int, SpanSeen]]:
 def draw(trace: Sequence[SpanSeen], path: Path) -> None:
     """A waterfall: time from left to right, a bar each span, a colour each process."""
     mpl.use("Agg")
-    from matplotlib import patches  # noqa: PLC0415
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     lines = rows(trace)
@@ -86,7 +86,7 @@ def draw(trace: Sequence[SpanSeen], path: Path) -> None:
     axes.set_yticks([])
     axes.set_ylim(len(lines), -1)
     axes.set_xlabel("seconds since the upload began")
-    axes.legend(handles=[patches.Patch(color=each) for each in COLOURS.values()], labels=list(COLOURS))
+    axes.legend(handles=[Rectangle((0, 0), 1, 1, color=each) for each in COLOURS.values()], labels=list(COLOURS))
     title = f"trace {trace[0].trace}: {len(trace)} spans"
     axes.set_title(f"{title}, the {left_out} shortest left out" if left_out else title, fontsize=9)
     figure.tight_layout()

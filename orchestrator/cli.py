@@ -41,7 +41,10 @@ errors = Console(stderr=True)
 
 SourceFile = Annotated[Path, typer.Argument(help="A video or audio file.", exists=True, dir_okay=False, readable=True)]
 SubtitleFile = Annotated[
-    Path, typer.Argument(help="A subtitle file: srt, vtt, ass or ssa.", exists=True, dir_okay=False, readable=True)
+    Path,
+    typer.Argument(
+        help="A subtitle file: srt, vtt, ass, ssa, our json, or a txt.", exists=True, dir_okay=False, readable=True
+    ),
 ]
 TextLanguage = Annotated[
     str | None, typer.Option("--from", help="Language of the file; told by its text when left out.")

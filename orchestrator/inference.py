@@ -57,6 +57,9 @@ _CHANNEL = [
     # gRPC's own back-off grows to two minutes: a model plane that restarts is back in ten seconds.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A name with several addresses is several proxies: calls take turns among those that answer.
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
 ]
 
 

@@ -19,11 +19,11 @@ async def workers(patient: Patient) -> Sequence[Finding]:
         by_state = await told(connection, "octavia_workers", stale_after_s=patient.settings.stale_after_s)
         stranded = (await told(connection, "octavia_workflows_stranded"))[()]
         beating = sa.text(
-            "select version, count(*) as workers from worker where state = 'up'"
+            "select version, count(*) from worker where state = 'up'"
             " and beat_at > now() - make_interval(secs => :stale_after_s) group by 1"
         )
         values = {"stale_after_s": patient.settings.stale_after_s}
-        versions = {row.version: row.workers for row in await connection.execute(beating, values)}
+        versions = {row[0]: int(row[1]) for row in await connection.execute(beating, values)}
     found: list[Finding] = []
     if not versions:
         found += error(

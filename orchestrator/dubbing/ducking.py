@@ -45,10 +45,11 @@ class Ducker:
         padded[: len(dub)] = dub
         levels = np.sqrt(np.mean(np.square(padded.reshape(steps, STEP)), axis=1))
         gains = _gains(self._followed(levels))
-        between = np.interp(np.arange(len(dub)) / STEP, np.arange(steps + 1), np.concatenate([[self._gain], gains]))
+        between: Samples = np.interp(
+            np.arange(len(dub)) / STEP, np.arange(steps + 1), np.concatenate([[self._gain], gains])
+        ).astype(np.float32)
         self._gain = float(gains[-1])
-        found: Samples = between.astype(np.float32)
-        return found
+        return between
 
     def _followed(self, levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         envelope, followed = self._envelope, []

@@ -19,6 +19,7 @@ from orchestrator.billing import workflows as billing_workflows
 from orchestrator.database import make_engine, make_sync_engine
 from orchestrator.inference import Inference
 from orchestrator.jobs import context, durable, telling, workflows  # noqa: F401  (workflows register on import)
+from orchestrator.jobs.alive import keep_fresh
 from orchestrator.jobs.heartbeat import Heartbeat
 from orchestrator.jobs.places import Places
 from orchestrator.jobs.scratch import worker_scratch
@@ -81,6 +82,7 @@ async def run(settings: Settings, executor_id: str) -> int:
             if settings.billing:
                 await DBOS.apply_schedules_async(billing_workflows.schedules(settings))
             parts = {
+                "sign of life": keep_fresh(scratch),
                 "heartbeat": heartbeat.run(),
                 "sweeper": sweep_for_ever(engine, storage, settings.retry_hours),
                 "sweeper of uploads": sweep_uploads_for_ever(settings, engine, storage),

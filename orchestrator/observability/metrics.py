@@ -7,7 +7,7 @@ zero with it: use `rate` and `increase`.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, cast
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,7 +18,6 @@ from prometheus_client import (
     ProcessCollector,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.pool import QueuePool
 
 REGISTRY = CollectorRegistry()
 """Of this process."""
@@ -92,6 +91,14 @@ BUILD = Gauge(
 )
 
 
+class Pool(Protocol):
+    """What there is to tell of a pool of connections."""
+
+    def checkedout(self) -> int: ...
+    def checkedin(self) -> int: ...
+    def size(self) -> int: ...
+
+
 class Room(Protocol):
     """What there is to tell of the places of a worker (`jobs.places`)."""
 
@@ -104,10 +111,8 @@ class Room(Protocol):
 
 
 def watch_pool(engine: AsyncEngine) -> None:
-    """Tell of this engine's pool from now on."""
-    pool = engine.sync_engine.pool
-    if not isinstance(pool, QueuePool):
-        return
+    """Tell of this engine's connections from now on."""
+    pool = cast(Pool, engine.sync_engine.pool)
     CONNECTIONS.labels("in_use").set_function(pool.checkedout)
     CONNECTIONS.labels("idle").set_function(pool.checkedin)
     CONNECTIONS_MOST.set_function(pool.size)

@@ -1,7 +1,7 @@
 """Cues from words: at most as many lines as the rules have, cut where the text allows it best (see `plan`)."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from orchestrator.dubbing.timeline import Segment, Word
@@ -41,6 +41,10 @@ class Line:
     speaker: str | None = None
 
 
+NEVER_SPACED = frozenset({"zh", "yue", "ja"})
+"""Languages without spaces even between sentences."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """A sentence's tokens with their times, in a language, by a speaker; `heard`: each time is the word's own."""
@@ -67,13 +71,20 @@ def cues_of_lines(lines: Iterable[Line], language: str, profile: Rules = PLAIN) 
 def stretch_of_words(text: str, words: Sequence[Word], rules: Rules, speaker: str | None = None) -> Stretch:
     """The text as tokens, each with the time of the word its characters come from."""
     tokens = tokenize(text, rules.language, rules.line_length, rules.widths)
-    return Stretch(_spread(tokens, _clock(words)), rules, speaker, heard=True)
+    return Stretch(_spread(_joined_on(tokens, rules), _clock(words)), rules, speaker, heard=True)
 
 
 def stretch_of_line(line: Line, rules: Rules) -> Stretch:
     tokens = tokenize(line.text, rules.language, rules.line_length, rules.widths)
     whole = Word("".join(token.text for token in tokens), line.start, max(line.start, line.end))
-    return Stretch(_spread(tokens, _clock([whole])), rules, line.speaker, heard=False)
+    return Stretch(_spread(_joined_on(tokens, rules), _clock([whole])), rules, line.speaker, heard=False)
+
+
+def _joined_on(tokens: list[Token], rules: Rules) -> list[Token]:
+    """The tokens of a sentence; no space parts it from the one before it in languages that have none there either."""
+    if tokens and (rules.language or "").split("-")[0] in NEVER_SPACED:
+        return [replace(tokens[0], spaced=False), *tokens[1:]]
+    return tokens
 
 
 _Instant = tuple[float, float, float]

@@ -1,12 +1,13 @@
-"""Which words are shown together, and when: the cut of timed words into cues that breaks the fewest rules.
+"""Which words are shown together, and when: the cut of timed words into cues that breaks the rules least.
 
 1. The words come in runs (one language, one speaker). A cue never crosses the end of a run nor a pause over
    `JOIN_GAP_S`, holds no more than its lines do, and its words are said within the longest time of a cue.
-2. Dynamic programming over the places between words looks for the cut with the fewest broken rules: too little time
-   to read, too short, later than its words by more than allowed; then lines that must end badly. Beyond that it likes
-   few cues that end with sentences, clauses and pauses. A state is a place, what it cost to get there and the earliest
-   time the next cue may begin: a cue may come a little before or after its words where its neighbour needs the time.
-   Of two states at one place the one that costs more and begins later is dropped, so that nothing is missed.
+2. Dynamic programming over the places between words looks for the cut that breaks no rule or, where there is none, that
+   breaks them least: cues later than their words by more than allowed, with too little time to read, too short, with
+   lines that must end badly. Beyond that it likes few cues that end with sentences, clauses and pauses. A state is a
+   place, what it cost to get there and the earliest time the next cue may begin: a cue may come a little before or
+   after its words where its neighbour needs the time. Of two states at one place the one that costs more and begins
+   later is dropped, so that nothing is missed.
 3. A cue without time to be read keeps at least the time until the next one's words are said, so that no other cue
    gets its time at its expense.
 4. Back from the last cue each gets the time nearest to its words that leaves the others theirs, and stays for a
@@ -32,8 +33,13 @@ LEAST_CS = 10
 """What a cue is shown for at the very least, whatever else is broken."""
 PAUSE_CS = 30
 
-LATE, BROKEN = 1e9, 1e6
+LATE, BROKEN = 1e12, 1e6
 """What a cue that comes too late costs, and every other broken rule: more than all good looks together."""
+WORSE = ((1.25, 1), (1.6, 2), (2.2, 4), (3.0, 8), (math.inf, 16))
+"""Up to how many times the time it has a cue may need to count as so many broken rules: some that are a little too fast
+are read more easily than one that is much too fast. Between these steps looks decide."""
+HASTE, MOST_HASTE = 2.0, 20.0
+"""What each such time costs beyond that."""
 NEW_CUE = 1.0
 INSIDE_SENTENCES = 1.5
 """What it costs that a cue goes on beyond a sentence's end."""
@@ -44,8 +50,6 @@ FULLNESS = 0.5
 POOR_LINES = 0.5
 WAITING = 4.0
 """What each second costs that a cue comes later than its words."""
-HASTE, MOST_HASTE = 5.0, 50.0
-"""What it costs to need so many times the time there is."""
 KEPT_STATES = 8
 
 
@@ -266,8 +270,9 @@ class _Words:
             return
         said, limits = self.starts[stop], self.hundredths[stop]
         earliest, latest = max(0, said - limits.early), said + limits.late
-        enough, less = min(max(reading, shortest), longest), min(reading, shortest, longest)
+        enough = min(max(reading, shortest), longest)
         natural = min(enough, max(LEAST_CS, said - self.starts[first] - gap))
+        less = max(natural, min(reading, shortest, longest))
         ways = [
             (looks + _broken(demand, reading, shortest), demand, demand + gap)
             for demand in dict.fromkeys((enough, less, natural))
@@ -331,8 +336,13 @@ def _in_order(timed: Sequence[Timed]) -> tuple[list[int], list[int]]:
 
 def _broken(demand: int, reading: int, shortest: int) -> float:
     """What the rules cost that a cue of so many hundredths breaks."""
-    broken = (demand < reading) + (demand < shortest)
-    return broken * BROKEN + min(MOST_HASTE, HASTE * (max(reading, shortest) / demand - 1)) if broken else 0.0
+    return sum(_short_of(need / demand) for need in (reading, shortest) if demand < need)
+
+
+def _short_of(times: float) -> float:
+    """What it costs that a cue needs so many times the time it has."""
+    steps = next(worth for limit, worth in WORSE if times <= limit)
+    return steps * BROKEN + min(MOST_HASTE, HASTE * (times - 1))
 
 
 def _thinned(states: list[_State]) -> list[_State]:

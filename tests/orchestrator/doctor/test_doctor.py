@@ -99,8 +99,8 @@ async def test_a_database_with_few_connections_left_is_told(
 async def test_clocks_that_differ_are_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, apart: float, level: str
 ) -> None:
-    wrong = SimpleNamespace(time=lambda: time.time() + apart)
-    monkeypatch.setattr(of_data, "time", wrong)
+    real = time.time
+    monkeypatch.setattr(of_data, "time", SimpleNamespace(time=lambda: real() + apart))
     finding = await worst("clock", settings)
     assert (finding.level, "NTP" in finding.fix) == (level, True)
 

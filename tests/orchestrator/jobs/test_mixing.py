@@ -44,9 +44,8 @@ def voice(seconds: float = SECONDS) -> Samples:
     spoken = np.zeros(len(clock))
     for start, end in LINES:
         spoken[round(start * RATE) : round(end * RATE)] = 1
-    shaped = buzz * spoken * np.clip(np.sin(2 * np.pi * 3 * clock), 0.1, 1)
-    found: Samples = (0.1 * shaped)[:, None].astype(np.float32)
-    return found
+    shaped: Samples = (0.1 * buzz * spoken * np.clip(np.sin(2 * np.pi * 3 * clock), 0.1, 1)).astype(np.float32)
+    return shaped[:, None]
 
 
 def between_lines(total: int) -> npt.NDArray[np.bool_]:

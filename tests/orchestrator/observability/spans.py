@@ -35,7 +35,7 @@ class Spans:
 
 
 def _seen(span: ReadableSpan) -> Seen:
-    context, parent = span.context, span.parent
+    context, parent = span.get_span_context(), span.parent
     assert context is not None
     return Seen(
         span.name,
