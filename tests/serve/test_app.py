@@ -27,8 +27,11 @@ def test_the_file_is_valid_for_ray_and_places_every_model_and_the_protocol() -> 
 
 
 def test_all_replicas_together_fit_one_core() -> None:
+    """Those that are there from the start: what is scaled up from none comes when it is asked for."""
     placed = options(read_config(SERVE_YAML).applications[0]).values()
-    assert sum(each["num_replicas"] * each["ray_actor_options"]["num_cpus"] for each in placed) <= 1.0
+    there = [each.get("num_replicas") or each["autoscaling_config"]["initial_replicas"] for each in placed]
+    cores = [each["ray_actor_options"]["num_cpus"] for each in placed]
+    assert sum(count * share for count, share in zip(there, cores, strict=True)) <= 1.0
 
 
 def test_batches_can_fill_and_the_queue_before_them_too() -> None:
