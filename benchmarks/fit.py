@@ -3,7 +3,7 @@
 `--compare` also plans the ten minutes' own translations in other ways: with the best translation alone, with each
 segment by itself, and by speeding up whatever is too long, as other programs do.
 
-    python -m benchmarks.fit [--seconds 600] [--compare]
+    python -m benchmarks.fit [--seconds 600] [--dense] [--compare]
 """
 
 import argparse
@@ -235,13 +235,13 @@ def _figures(there: Sequence[Slot], chosen: Sequence[Choice], best: Sequence[Seq
     ]
 
 
-async def measure(seconds: float, comparing: bool, folder: Path) -> None:
+async def measure(seconds: float, dense: bool, comparing: bool, folder: Path) -> None:
     async with (
         up(get_settings(), private=True, say=lambda part: console.print(f"[dim]{part} …[/dim]")) as address,
         Client(address.api_url, address.token) as client,
         Inference(address.model_address) as models,
     ):
-        passage = await build(models, folder / "passage.wav", seconds)
+        passage = await build(models, folder / "passage.wav", seconds, dense=dense)
         figures: dict[str, Any] = {}
         for path, known in ((SAMPLE, None), (passage.path, passage)):
             segments, sound = await dub(client, path, folder)
@@ -265,10 +265,11 @@ def _rounded(value: Any) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--dense", action="store_true", help="half of the pauses under 0.63 s")
     parser.add_argument("--compare", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(arguments.seconds, arguments.compare, Path(folder)))
+        asyncio.run(measure(arguments.seconds, arguments.dense, arguments.compare, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -45,8 +45,10 @@ def sentences() -> list[str]:
     return [row[0] for row in (*table["story"], *table["everyday"])] + counted + composed
 
 
-async def build(models: Inference, path: Path, seconds: float, seed: int = 0) -> Passage:
-    """Write about `seconds` of speech as a 48 kHz mono WAV file. The pauses are spread evenly over their logarithm."""
+async def build(models: Inference, path: Path, seconds: float, seed: int = 0, *, dense: bool = False) -> Passage:
+    """Write about `seconds` of speech as a 48 kHz mono WAV file, with pauses spread evenly over `PAUSES_S`, or where
+    `dense` over their logarithm: half of them are then under 0.63 s.
+    """
     chance = random.Random(seed)
     order = sentences()
     chance.shuffle(order)
@@ -55,7 +57,7 @@ async def build(models: Inference, path: Path, seconds: float, seed: int = 0) ->
     for turn in range(len(order)):
         speech = await models.synthesize(Utterance(order[turn], "en", VOICE, seed=turn))
         samples = heard(resample(speech.samples, speech.sample_rate), RATE)
-        pause = round(RATE * PAUSES_S[0] * (PAUSES_S[1] / PAUSES_S[0]) ** chance.random())
+        pause = round(RATE * _pause(chance.random(), dense))
         if clock + len(samples) + pause > seconds * RATE:
             break
         parts += [samples, np.zeros(pause, np.float32)]
@@ -64,3 +66,8 @@ async def build(models: Inference, path: Path, seconds: float, seed: int = 0) ->
         clock += len(samples) + pause
     soundfile.write(path, np.concatenate(parts), RATE, subtype="PCM_16")
     return Passage(path, clock / RATE, tuple(said), tuple(spoken))
+
+
+def _pause(share: float, dense: bool) -> float:
+    shortest, longest = PAUSES_S
+    return shortest * (longest / shortest) ** share if dense else shortest + (longest - shortest) * share

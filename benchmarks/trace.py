@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import matplotlib as mpl
+from matplotlib.patches import Rectangle
 from rich.console import Console
 
 from benchmarks.machine import RESULTS
@@ -85,7 +86,7 @@ def draw(trace: Sequence[SpanSeen], path: Path) -> None:
     axes.set_yticks([])
     axes.set_ylim(len(lines), -1)
     axes.set_xlabel("seconds since the upload began")
-    axes.legend(handles=[plt.Rectangle((0, 0), 1, 1, color=each) for each in COLOURS.values()], labels=list(COLOURS))
+    axes.legend(handles=[Rectangle((0, 0), 1, 1, color=each) for each in COLOURS.values()], labels=list(COLOURS))
     title = f"trace {trace[0].trace}: {len(trace)} spans"
     axes.set_title(f"{title}, the {left_out} shortest left out" if left_out else title, fontsize=9)
     figure.tight_layout()

@@ -125,7 +125,7 @@ def not_stored(response: Response) -> None:
 @asynccontextmanager
 async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppContext]:
     engine = make_engine(settings.database_url, quick=True)
-    watch_pool(engine.sync_engine.pool)
+    watch_pool(engine)
     await asyncio.to_thread(warm_up)
     news = JobNews(engine)
     listening = asyncio.create_task(news.run(), name="job news")

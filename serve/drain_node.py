@@ -18,14 +18,14 @@ log = logging.getLogger("serve.drain_node")
 def drain(seconds: float, node_id: str | None = None) -> bool:
     """Whether the node was empty of replicas in time. RuntimeError when Ray does not accept that it goes."""
     import ray  # noqa: PLC0415 - reads the environment
-    from ray._raylet import GcsClient  # noqa: PLC0415
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # noqa: PLC0415
     from ray.core.generated import autoscaler_pb2  # noqa: PLC0415
 
     deadline = time.time() + seconds
     ray.init(address="auto", namespace="octavia", logging_level=logging.ERROR, log_to_driver=False)
     context = ray.get_runtime_context()
     node = node_id or context.get_node_id()
-    reason = autoscaler_pb2.DrainNodeReason.Value(REASON)
+    reason = autoscaler_pb2.DrainNodeReason.Value(REASON)  # type: ignore[attr-defined]
     accepted, why = GcsClient(address=context.gcs_address).drain_node(node, reason, "it stops", int(deadline * 1000))
     if not accepted:
         raise RuntimeError(f"Ray does not drain this node: {why}")

@@ -23,7 +23,7 @@ async def workers(patient: Patient) -> Sequence[Finding]:
             " and beat_at > now() - make_interval(secs => :stale_after_s) group by 1"
         )
         values = {"stale_after_s": patient.settings.stale_after_s}
-        versions = {row.version: row.count for row in await connection.execute(beating, values)}
+        versions = {row[0]: int(row[1]) for row in await connection.execute(beating, values)}
     found: list[Finding] = []
     if not versions:
         found += error(

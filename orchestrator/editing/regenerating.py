@@ -29,6 +29,7 @@ from orchestrator.jobs import progress, service
 from orchestrator.jobs.kinds import SPOKEN
 from orchestrator.jobs.models import Job
 from orchestrator.media.models import Media
+from orchestrator.observability.tracing import traceparent
 from orchestrator.retention.errors import DeletedJobError, UploadExpiredError
 
 COPIED = ("user_id", "media_id", "kind", "source_language", "detected_language", "target_languages", "options")
@@ -94,6 +95,7 @@ async def begin(context: AppContext, user_id: UUID, job_id: UUID, base: int, key
             return Begun(job, number, None, new=False)
         await _insist_on_file(session, job)
         made = Job(
+            traceparent=traceparent(),
             id=uuid7(),
             regenerates=job.id,
             revision=number,

@@ -111,8 +111,8 @@ def check_media(request: JobRequest, media: Media) -> None:
     if request.kind in OF_SUBTITLES:
         if media.subtitles is None:
             raise UnfitMediaError(
-                f"'{media.filename}' is no subtitle file. Upload srt, vtt, ass, ssa or txt, or ask for the kind 'subtitles' "
-                "to have some made."
+                f"'{media.filename}' is no subtitle file. Upload srt, vtt, ass, ssa or txt, or ask for the kind "
+                "'subtitles' to have some made."
             )
         return
     if media.subtitles is not None:

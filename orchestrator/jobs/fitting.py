@@ -66,7 +66,7 @@ async def _measured(
 
 async def speak(segment: SegmentRow, rendition: Rendition, speaker: Speaker, choice: Choice) -> dict[str, Any]:
     """Synthesize and store one segment as planned; the columns to be written to its rendition."""
-    samples = await _spoken(rendition.language, speaker, choice)
+    samples, speed = await _spoken(rendition.language, speaker, choice)
     seconds = len(samples) / RATE
     file = io.BytesIO()
     soundfile.write(file, samples, RATE, format="FLAC", subtype="PCM_16")
@@ -77,7 +77,7 @@ async def speak(segment: SegmentRow, rendition: Rendition, speaker: Speaker, cho
         "score": choice.candidate.score if base(segment.language) != base(rendition.language) else None,
         "voice": speaker.voice,
         "seed": SEED,
-        "speed": choice.fit.speed,
+        "speed": speed,
         "onset": choice.slot.onset,
         "seconds": seconds,
         "overflow": max(0.0, seconds - choice.slot.seconds),
@@ -85,8 +85,8 @@ async def speak(segment: SegmentRow, rendition: Rendition, speaker: Speaker, cho
     }
 
 
-async def _spoken(language: str, speaker: Speaker, choice: Choice) -> Samples:
-    """The speech at `RATE` without the quiet around it, at the planned speed.
+async def _spoken(language: str, speaker: Speaker, choice: Choice) -> tuple[Samples, float]:
+    """The speech at `RATE` without the quiet around it, and its speed: the planned one or what came nearest to it.
 
     What the voice does not reach by itself, and what it misses, a filter adds.
     """
@@ -98,6 +98,8 @@ async def _spoken(language: str, speaker: Speaker, choice: Choice) -> Samples:
     whole = len(speech.samples) / speech.sample_rate
     faster = tempo(whole, len(samples) / RATE, speeds.reached(speed), planned)
     if faster == 1.0:
-        return samples
+        return samples, speeds.reached(speed)
     with scratch_folder() as scratch:
-        return await current().stretcher.stretch(samples, max(1, round(len(samples) / faster)), scratch)
+        count = max(1, round(len(samples) / faster))
+        stretched = await current().stretcher.stretch(samples, count, scratch)
+    return stretched, round(speeds.reached(speed) * faster, 4)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from orchestrator.database import patiently
 from orchestrator.inference import SPEECH_RATE
-from orchestrator.jobs import keys
+from orchestrator.jobs import keys, rows
 from orchestrator.jobs.assembling import Dub
 from orchestrator.jobs.context import current
+from orchestrator.jobs.diarizing import EVERYBODY
 from orchestrator.jobs.models import Rendition, SegmentRow
 from orchestrator.quality.reading_back import ReadBack, chosen, compared, summed
 from orchestrator.quality.reasons import Reason
@@ -28,8 +30,6 @@ LEAST_S, MOST_S = 1.6, 30.0
 """So much speech of a person is compared."""
 MODEL_WAIT_S = 60.0
 """How long a model that is away is waited for: a report without its figure is better than a job that waits."""
-CLONE = "clone_voices"
-"""The job's option that asks for voices made after the speakers' own."""
 BYTES = 2
 
 Samples = npt.NDArray[np.float32]
@@ -103,17 +103,20 @@ async def speech_quality(dub: Dub, sound: Sound) -> dict[str, Any] | Reason:
 
 async def speaker_similarity(dub: Dub, sound: Sound) -> dict[str, Any] | Reason:
     """How like the speakers their cloned voices are, 0-1: speech of each in the dub beside theirs in the original."""
-    if not dub.job.options.get(CLONE):
+    job_id = str(dub.job.id)
+    speakers = await patiently(current().engine, lambda session: rows.speakers(session, job_id))
+    cloned = {each.name for each in speakers if each.reference}
+    if not cloned:
         return "not_cloned"
-    speakers: defaultdict[str | None, list[tuple[SegmentRow, Rendition]]] = defaultdict(list)
+    said: defaultdict[str, list[tuple[SegmentRow, Rendition]]] = defaultdict(list)
     for segment, rendition in dub.spoken:
-        speakers[segment.speaker].append((segment, rendition))
-    found = [(speaker, await similarity(str(dub.job.id), pairs, sound)) for speaker, pairs in speakers.items()]
-    values = {speaker: round(value, 3) for speaker, value in found if value is not None}
-    if not values:
+        said[segment.speaker or EVERYBODY].append((segment, rendition))
+    found = {name: await similarity(job_id, pairs, sound) for name, pairs in sorted(said.items()) if name in cloned}
+    alike = {name: round(value, 3) for name, value in found.items() if value is not None}
+    if not alike:
         return "nothing_spoken"
-    speakers_like = [{"speaker": speaker, "similarity": value} for speaker, value in values.items()]
-    return {"lowest": min(values.values()), "speakers": speakers_like}
+    each = [{"speaker": name or None, "similarity": value} for name, value in alike.items()]
+    return {"lowest": min(alike.values()), "speakers": each}
 
 
 async def similarity(job_id: str, pairs: Sequence[tuple[SegmentRow, Rendition]], sound: Sound) -> float | None:

@@ -65,7 +65,7 @@ async def run(settings: Settings, executor_id: str) -> int:
             queue = durable.api_client(system_engine)
             chunks = Places(settings.chunks_per_worker, settings.paid_share)
             media = Places(settings.media_per_worker, settings.paid_share)
-            watch_pool(engine.sync_engine.pool)
+            watch_pool(engine)
             watch_room("chunks", chunks)
             watch_room("media", media)
             stretcher = await Stretcher.find()

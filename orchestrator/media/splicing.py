@@ -2,7 +2,8 @@
 
 A packet holds 1024 samples and overlaps with its neighbours: number k sounds from sample 1024 (k - 1) to 1024 (k + 1),
 for the first begins 1024 before the track (ISO/IEC 14496-3). At both ends of the stretch the new packets come from the
-same samples as the old ones did, by an encoder that has had `RUN_UP` packets of them before: so they fit.
+same samples as the old ones did, by an encoder that has had `RUN_UP` packets of them before: so they fit. (What is
+decoded of a packet may still vary in the noise that AAC fills bands with: it goes by all the noise before.)
 """
 
 import asyncio

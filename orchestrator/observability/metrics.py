@@ -7,7 +7,7 @@ zero with it: use `rate` and `increase`.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, cast
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +17,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 REGISTRY = CollectorRegistry()
 """Of this process."""
@@ -109,8 +110,9 @@ class Room(Protocol):
     def total(self) -> int: ...
 
 
-def watch_pool(pool: Pool) -> None:
-    """Tell of this pool from now on."""
+def watch_pool(engine: AsyncEngine) -> None:
+    """Tell of this engine's connections from now on."""
+    pool = cast(Pool, engine.sync_engine.pool)
     CONNECTIONS.labels("in_use").set_function(pool.checkedout)
     CONNECTIONS.labels("idle").set_function(pool.checkedin)
     CONNECTIONS_MOST.set_function(pool.size)

@@ -9,7 +9,7 @@ Attributes are ids, names and numbers. Texts, addresses, tokens and messages of 
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -142,7 +142,7 @@ def job_context(given: str | None, job_id: UUID, attempt: int) -> Context | None
     return trace.set_span_in_context(trace.NonRecordingSpan(within), Context())
 
 
-def add_trace_id(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def add_trace_id(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Of structlog's processors: the current trace beside what is logged."""
     current = trace.get_current_span().get_span_context()
     if current.is_valid:

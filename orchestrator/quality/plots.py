@@ -117,7 +117,8 @@ def _anchor(at: float, end: float) -> str:
 
 def histogram(speeds: Sequence[Mapping[str, Any]]) -> str:
     """How many segments are spoken at which speed."""
-    low, high = min(0.8, speeds[0]["low"]), max(1.3, speeds[-1]["high"])
+    low: float = min(0.8, speeds[0]["low"])
+    high: float = max(1.3, speeds[-1]["high"])
     most = max(each["count"] for each in speeds)
     floor = HEIGHT - BOTTOM
 
@@ -146,8 +147,9 @@ def histogram(speeds: Sequence[Mapping[str, Any]]) -> str:
 
 def loudness(short_term: Mapping[str, Any], target: float) -> str:
     """Short-term loudness over time, and the loudness the whole should have."""
-    values, step = short_term["lufs"], short_term["step_s"]
-    seconds = max(step, step * len(values))
+    values: Sequence[float | None] = short_term["lufs"]
+    step: float = short_term["step_s"]
+    seconds = step * max(1, len(values))
     floor = HEIGHT - BOTTOM
 
     def x(at: float) -> float:

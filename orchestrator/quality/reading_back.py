@@ -120,8 +120,12 @@ def _counted(found: jiwer.WordOutput | jiwer.CharacterOutput) -> tuple[int, int]
 
 @cache
 def _normaliser(language: str) -> Normaliser:
-    """Whisper's own, which takes case, punctuation and, in English, spelling and numbers out of the comparison."""
-    found: Normaliser = (
-        EnglishTextNormalizer() if language == "en" else BasicTextNormalizer(split_letters=language in WITHOUT_SPACES)
-    )
-    return found
+    """Whisper's own, which takes case, punctuation and, in English, spelling and numbers out of the comparison.
+
+    Vowel signs and the like stay: without them words of Hindi or Thai would fall into pieces.
+    """
+    if language == "en":
+        english: Normaliser = EnglishTextNormalizer()
+        return english
+    other: Normaliser = BasicTextNormalizer(split_letters=language in WITHOUT_SPACES, preserve_marks=True)
+    return other

@@ -1,6 +1,7 @@
 """`python -m scripts.kubernetes generate`: make what is made. `… check`: render each overlay, hold it to the rules."""
 
 import sys
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.table import Table
@@ -38,7 +39,7 @@ def check() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    commands = {("generate",): generate, ("check",): check}
+    commands: dict[tuple[str, ...], Callable[[], int]] = {("generate",): generate, ("check",): check}
     command = commands.get(tuple(arguments))
     if command is None:
         console.print("python -m scripts.kubernetes generate|check")

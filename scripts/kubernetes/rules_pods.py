@@ -107,7 +107,8 @@ def resources(deployed: Deployed) -> Iterator[str]:
 
 def _templates(deployed: Deployed, pod: Pod) -> Iterable[Mapping[str, Any]]:
     made_by = deployed.find(pod.kind, pod.name)
-    return (made_by or {}).get("spec", {}).get("volumeClaimTemplates", ())
+    found: Iterable[Mapping[str, Any]] = (made_by or {}).get("spec", {}).get("volumeClaimTemplates", ())
+    return found
 
 
 def probes(deployed: Deployed) -> Iterator[str]:

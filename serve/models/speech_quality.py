@@ -73,5 +73,5 @@ class SpeechQuality:
 
 def _mel(audio: Samples) -> npt.NDArray[np.float32]:
     """120 mel bands every 10 ms [frames, 120], 0 dB of the loudest at 1 and -80 dB at -1."""
-    bands = decibels(mel_power(audio, RATE, size=321, hop=160, bands=120))
-    return ((bands + 40) / 40).astype(np.float32)
+    level = decibels(mel_power(audio, RATE, size=321, hop=160, bands=120))
+    return (level + np.float32(40)) / np.float32(40)

@@ -1,7 +1,5 @@
 """Editing the transcript of a finished dub and making its files anew, on the suite's model plane."""
 
-import asyncio
-import hashlib
 import subprocess
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,10 +17,13 @@ import soundfile
 from orchestrator.dubbing.mix import RATE, render
 from orchestrator.dubbing.timeline import Clip
 from orchestrator.local.client import Client
-from orchestrator.media.ffmpeg import run, source, target
 from tests.fixtures_system import SAMPLE, System, finish, run_job
 
 Samples = npt.NDArray[np.float32]
+
+PACKET = 1024
+REACH_S = 0.25
+"""How far around changed speech packets may be other."""
 
 
 def api(system: System) -> httpx.Client:
@@ -40,15 +41,23 @@ def files_of(client: httpx.Client, job_id: str) -> dict[str, str]:
     return {each["name"]: each["sha256"] for each in asked(client, "GET", f"{job_id}/artifacts", 200)["items"]}
 
 
-def dub_of(client: httpx.Client, job_id: str, name: str, folder: Path) -> Samples:
-    """The dub's sound in the finished file, as it is decoded."""
-    data = client.get(f"/v1/jobs/{job_id}/artifacts/{name}").content
-    video = folder / f"{hashlib.sha256(data).hexdigest()[:8]}.mp4"
-    video.write_bytes(data)
-    sound = video.with_suffix(".wav")
-    asyncio.run(run(target(source(video)["a:0"], path=sound, format="wav", acodec="pcm_s16le")))
-    samples: Samples = soundfile.read(sound, dtype="float32", always_2d=True)[0][:, 0]
-    return samples
+def packets_of(client: httpx.Client, job_id: str, folder: Path) -> list[str]:
+    """The hashes of the packets of the dub in the finished video, 1024 samples each.
+
+    Not what is decoded of them: AAC fills bands with noise, which depends on all the noise before.
+    """
+    video = folder / "dub.mp4"
+    video.write_bytes(client.get(f"/v1/jobs/{job_id}/artifacts/es.mp4").content)
+    command = ["ffprobe", "-v", "error", "-select_streams", "a:0", "-show_data_hash", "md5", "-of", "csv=p=0"]
+    command += ["-show_entries", "packet=data_hash", str(video)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+def samples_other(old: list[str], new: list[str]) -> tuple[float, float]:
+    """From when to when, in seconds, the packets of two tracks of the same length are other."""
+    assert len(old) == len(new)
+    other = [at for at, (one, two) in enumerate(zip(old, new, strict=True)) if one != two]
+    return (other[0] - 1) * PACKET / RATE, (other[-1] + 1) * PACKET / RATE
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +89,7 @@ def test_only_the_sentence_that_was_changed_is_spoken_anew(
         assert not any(line["stale"] for each in before["segments"] for line in each["translations"].values())
         nothing = asked(client, "POST", f"{job_id}/regenerate", 200, base_revision=1)
         assert (nothing["changed"], nothing["credits"], nothing["job"]) == (False, 0, None)
-        old_files, old = files_of(client, job_id), dub_of(client, job_id, "es.mp4", tmp_path)
+        old_files, old = files_of(client, job_id), packets_of(client, job_id, tmp_path)
         changed = before["segments"][2]
         text = "Una frase muy distinta."
         edit = {"op": "translation", "segment": changed["id"], "language": "es", "text": text}
@@ -96,24 +105,20 @@ def test_only_the_sentence_that_was_changed_is_spoken_anew(
         spoken = {each["id"]: each["translations"]["es"] for each in after["segments"]}
         assert spoken[changed["id"]]["text"] == text
         assert not any(line["stale"] for line in spoken.values())
-        new_files, new = files_of(client, job_id), dub_of(client, job_id, "es.mp4", tmp_path)
+        new_files, new = files_of(client, job_id), packets_of(client, job_id, tmp_path)
         assert new_files.keys() == old_files.keys()
         assert new_files["es.mp4"] != old_files["es.mp4"]
         assert new_files["en.srt"] == old_files["en.srt"]
         assert text in client.get(f"/v1/jobs/{job_id}/artifacts/es.srt").text.replace("\n", " ")
         assert files_of(client, made["id"]) == {}, "a regeneration has no files of its own"
         assert made["id"] not in [each["id"] for each in client.get("/v1/jobs").json()["items"]]
-    assert len(new) == len(old)
     sounds = [(each["translations"]["es"]["spoken"], spoken[each["id"]]["spoken"]) for each in before["segments"]]
     for segment, (was, is_) in zip(before["segments"], sounds, strict=True):
         assert segment is changed or (was["seconds"], was["speed"]) == (is_["seconds"], is_["speed"])
     other = [each for pair in sounds if pair[0] != pair[1] for each in pair]  # the next may lie behind an overflow
-    first = round((min(each["onset"] for each in other) - 0.25) * RATE)
-    last = round((max(each["onset"] + each["seconds"] for each in other) + 0.25) * RATE)
-    assert last - first < len(old) / 2
-    assert np.array_equal(old[:first], new[:first]), "what is before it is the same, bit for bit"
-    assert np.array_equal(old[last:], new[last:]), "and what is after it"
-    assert not np.array_equal(old[first:last], new[first:last])
+    first, last = samples_other(old, new)
+    assert first >= min(each["onset"] for each in other) - REACH_S
+    assert last <= max(each["onset"] + each["seconds"] for each in other) + REACH_S
 
 
 def test_what_is_retranslated_obeys_the_glossary_and_becomes_a_revision(
@@ -187,13 +192,13 @@ def test_in_ten_minutes_all_but_the_changed_sentence_is_the_same_to_the_sample(s
 
     job = system.ask(dub)
     with api(system) as client:
-        before, old = clips_of(system, job["id"]), dub_of(client, job["id"], "es.mp4", tmp_path)
+        before, old = clips_of(system, job["id"]), packets_of(client, job["id"], tmp_path)
         segments = asked(client, "GET", f"{job['id']}/transcript", 200)["segments"]
         middle = segments[len(segments) // 2]
         edit = {"op": "translation", "segment": middle["id"], "language": "es", "text": "Una frase muy distinta."}
         asked(client, "POST", f"{job['id']}/transcript/edits", 201, base_revision=1, operations=[edit])
         made = regenerated(system, client, job["id"], 2)
-        new = dub_of(client, job["id"], "es.mp4", tmp_path)
+        new = packets_of(client, job["id"], tmp_path)
     after = clips_of(system, job["id"])
     first, again = (seconds_of(each) for each in (job, made))
     print(f"first run {first:.1f} s, regenerate {again:.1f} s: {again / first:.1%}")
@@ -202,9 +207,9 @@ def test_in_ten_minutes_all_but_the_changed_sentence_is_the_same_to_the_sample(s
     other = np.flatnonzero(stems[0] != stems[1]) / 48_000
     assert middle["start"] - 0.01 <= other.min()
     assert other.max() <= middle["end"] + 4.0
-    first_same, last_same = (round(at * RATE) for at in (other.min() - 0.25, other.max() + 0.25))
-    around = np.r_[:first_same, last_same : len(old)]
-    assert np.array_equal(old[around], new[around])
+    packets = samples_other(old, new)
+    assert other.min() - REACH_S <= packets[0]
+    assert packets[1] <= other.max() + REACH_S
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import yaml
 from scripts.kubernetes.check import problems
 from scripts.kubernetes.manifests import Deployed
 
-Breaking = Callable[[Deployed], None]
+Breaking = Callable[[Deployed], object]
 
 
 def spec(deployed: Deployed, kind: str, name: str) -> Any:

@@ -1,5 +1,6 @@
 """Every overlay renders, keeps to every rule, and is made from what local runs use."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_without_kubectl_it_is_said_loudly_that_nothing_was_checked(
     old = tmp_path / "kubectl"
     old.write_text("#!/bin/sh\necho Client Version: v1.20.2\n")
     old.chmod(0o755)
-    monkeypatch.setattr(render.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", "")
     with pytest.raises(render.NoKubectlError, match=r"NOTHING WAS RENDERED OR CHECKED: kubectl 1\.27.*is 1\.20"):
         render.find_kubectl()

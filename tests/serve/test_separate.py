@@ -16,6 +16,15 @@ from serve.models.separate import Separate
 
 RATE = 44_100
 SMALL = {"sources": ["drums", "vocals", "other"], "channels": 4}
+ENTRY = """
+[[weights]]
+name = "small-demucs"
+model = "separate"
+source = "file:{folder}"
+licence = "CC0-1.0"
+licence_chain = "CC0-1.0: ours"
+paid_use = true
+"""
 
 Run = Callable[..., Any]
 

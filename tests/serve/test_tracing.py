@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import format_span_id, format_trace_id
+from opentelemetry.trace import SpanContext, format_span_id, format_trace_id
 
 from serve import tracing
 from serve.settings import ServeSettings
@@ -26,18 +26,24 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider.shutdown()
 
 
+def _context(span: ReadableSpan) -> SpanContext:
+    found = span.get_span_context()
+    assert found is not None
+    return found
+
+
 def test_a_request_waits_then_computes_within_its_span(exporter: InMemorySpanExporter) -> None:
     trace = RequestTrace(TRACED)
     trace._began -= 5 * 10**9
     trace.succeeded("whisper", queue_s=1.0, compute_s=2.0, batch=3)
     spans = {span.name: span for span in exporter.get_finished_spans()}
     served, waited, computed = (spans[name] for name in ("serve whisper", "wait for a batch", "compute"))
-    assert {format_trace_id(span.get_span_context().trace_id) for span in spans.values()} == {TRACE}
+    assert {format_trace_id(_context(span).trace_id) for span in spans.values()} == {TRACE}
     assert served.parent is not None
     assert format_span_id(served.parent.span_id) == PARENT
     assert waited.parent == computed.parent
     assert waited.parent is not None
-    assert waited.parent.span_id == served.get_span_context().span_id
+    assert waited.parent.span_id == _context(served).span_id
     times = [served.start_time, waited.start_time, waited.end_time, computed.end_time, served.end_time]
     assert times == sorted(times, key=lambda each: each or 0)
     assert waited.end_time == computed.start_time

@@ -22,7 +22,7 @@ def upgrade() -> None:
     op.create_table(
         "job_speaker",
         sa.Column("job_id", sa.Uuid(), sa.ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("name", sa.Text(), primary_key=True),
+        sa.Column("name", sa.String(), primary_key=True),
         sa.Column("seconds", sa.Float(), nullable=False),
         sa.Column("voices", postgresql.JSONB(), server_default=sa.text("'{}'::jsonb"), nullable=False),
         sa.Column("reference", postgresql.JSONB()),

@@ -3,22 +3,26 @@
 import asyncio
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
+import tritonclient.grpc.aio as triton
 from pydantic import SecretStr
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.doctor import examination, of_data, of_machine, of_others
+from orchestrator import migrations
+from orchestrator.doctor import examination, of_data
 from orchestrator.doctor.examination import CHECKS, NoSuchCheckError, examine, patient_of
 from orchestrator.doctor.findings import Finding, Patient
 from orchestrator.doctor.show import show
 from orchestrator.jobs.durable import VERSION
 from orchestrator.settings import Settings
+from orchestrator.storage import Storage
 from tests.fixtures_model_plane import free_ports
 from tests.orchestrator.jobs.conftest import MakeJob, job, make_job, make_media, media
 from tests.standins.polar import PolarStandIn
@@ -79,7 +83,7 @@ async def test_tables_of_another_revision_are_an_error(settings: Settings, engin
         await execute(engine, "update alembic_version set version_num = '0003'")
         finding = await worst("database", settings)
     finally:
-        await execute(engine, f"update alembic_version set version_num = '{of_data.migrations.newest()}'")  # noqa: S608
+        await execute(engine, f"update alembic_version set version_num = '{migrations.newest()}'")  # noqa: S608
     assert "0003" in finding.text
     assert "orchestrator.migrations upgrade" in finding.fix
 
@@ -95,7 +99,7 @@ async def test_a_database_with_few_connections_left_is_told(
 async def test_clocks_that_differ_are_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, apart: float, level: str
 ) -> None:
-    real = of_data.time.time
+    real = time.time
     monkeypatch.setattr(of_data, "time", SimpleNamespace(time=lambda: real() + apart))
     finding = await worst("clock", settings)
     assert (finding.level, "NTP" in finding.fix) == (level, True)
@@ -113,7 +117,7 @@ async def test_a_storage_that_keeps_what_is_deleted_is_an_error(
 ) -> None:
     async def nothing(*_: object) -> None: ...
 
-    monkeypatch.setattr(of_data.Storage, "delete", nothing)
+    monkeypatch.setattr(Storage, "delete", nothing)
     assert "still there" in (await worst("storage", settings)).text
 
 
@@ -121,7 +125,7 @@ async def test_a_storage_that_keeps_what_is_deleted_is_an_error(
 async def test_a_disk_that_fills_up_is_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, free: int, level: str
 ) -> None:
-    monkeypatch.setattr(of_machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     assert (await worst("disk", settings)).level == level
 
 
@@ -187,7 +191,7 @@ async def test_a_model_that_is_not_ready_or_not_there_is_an_error(
 
         async def close(self) -> None: ...
 
-    monkeypatch.setattr(of_others.triton, "InferenceServerClient", Client)
+    monkeypatch.setattr(triton, "InferenceServerClient", Client)
     errors = [each.text for each in await found("models", settings) if each.level == "error"]
     assert errors == [
         "The model whisper is not ready loading.",

@@ -1,10 +1,9 @@
-"""The original without its voices, by a model plane that takes for a voice what both sides have in common."""
+"""The original without its voices, by a model that takes for a voice what both sides have in common."""
 
 import asyncio
 import dataclasses
 import io
 import json
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -21,51 +20,30 @@ from orchestrator.jobs import assembling, beds, context, earlier, keys
 from orchestrator.jobs.models import Job
 from orchestrator.media.models import Media
 from orchestrator.storage import Storage
-from tests.fixtures_model_plane import Plane, start_plane
-from tests.fixtures_operation import write_serve_yaml
+from serve.models.base import WeightSet
 from tests.orchestrator.jobs.test_mixing import music
+from tests.serve.fixture_models import MidSide
+from tests.standins.one_model import serving
 
 pytestmark = pytest.mark.anyio
 Sessions = async_sessionmaker[AsyncSession]
 Samples = npt.NDArray[np.float32]
 
-REPOSITORY = Path(__file__).parents[3] / "model_repo"
-ENTRY = """
-[[weights]]
-name = "mid-side"
-model = "separate"
-source = "file:{folder}"
-licence = "CC0-1.0"
-licence_chain = "CC0-1.0: ours"
-paid_use = true
-"""
-CLASS = 'parameters {{ key: "class" value: {{ string_value: "tests.serve.fixture_models:{name}" }} }}\n'
+SEPARATE = Path(__file__).parents[3] / "model_repo" / "separate"
 SECONDS = 14
 
 
 @pytest.fixture(scope="module")
-def separating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    """A plane with the model `separate` alone."""
-    root = tmp_path_factory.mktemp("separating")
-    (root / "model_repo" / "separate").mkdir(parents=True)
-    config = (REPOSITORY / "separate" / "config.pbtxt").read_text()
-    (root / "model_repo" / "separate" / "config.pbtxt").write_text(config + CLASS.format(name="MidSide"))
-    (root / "model_repo" / "catalogue.toml").write_text(ENTRY.format(folder=root))
-    deployments = {"separate": {"graceful_shutdown_timeout_s": 400}}
-    plane = start_plane(
-        root / "serve.log",
-        OCTAVIA_PARENT_PID=str(os.getpid()),
-        OCTAVIA_MODEL_REPO=str(root / "model_repo"),
-        OCTAVIA_SERVE_CONFIG=str(write_serve_yaml(root / "serve.yaml", deployments)),
-        OCTAVIA_SEPARATE="mid-side",
-    )
-    yield plane
-    plane.stop()
+def separating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a plane with the model `separate`."""
+    weights = WeightSet("mid-side", tmp_path_factory.mktemp("weights"), {"name": "mid-side"})
+    with serving(SEPARATE, MidSide({}, [weights])) as address:
+        yield address
 
 
 @pytest.fixture
-async def storage_with_models(storage_of_steps: Storage, separating: Plane) -> AsyncIterator[Storage]:
-    async with Inference(separating.address, wait_s=30) as models:
+async def storage_with_models(storage_of_steps: Storage, separating: str) -> AsyncIterator[Storage]:
+    async with Inference(separating, wait_s=30) as models:
         context.use(dataclasses.replace(context.current(), models=models))
         yield storage_of_steps
 

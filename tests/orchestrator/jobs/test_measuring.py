@@ -13,7 +13,7 @@ from orchestrator.capabilities import Capabilities
 from orchestrator.inference import Heard, Inference, ModelRefusedError, Rating
 from orchestrator.jobs import assembling, keys, listening, measuring
 from orchestrator.jobs.context import current
-from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs.models import Job, JobSpeaker, Rendition, SegmentRow
 from orchestrator.storage import Storage
 from tests.orchestrator.jobs.conftest import MakeJob, MakeMedia
 
@@ -161,7 +161,10 @@ async def test_cloned_voices_are_compared_with_their_speakers(
 
     answering(speaker_embedding=embedding)
     await storage_of_steps.put_bytes(keys.speech(str(finished.id)), bytes(6 * 32_000))
-    await change(make_session, finished, options={"clone_voices": True, "read_back": False})
+    async with make_session.begin() as session:
+        clip = {"key": "clip", "rate": 48_000, "spans": [[0.5, 2.0]]}
+        session.add(JobSpeaker(job_id=finished.id, name="", seconds=3.0, reference=clip))
+        session.add(JobSpeaker(job_id=finished.id, name="SPEAKER_01", seconds=3.0))
     report, _ = await report_of(storage_of_steps, finished)
     assert report["speaker_similarity"] == {"lowest": 0.062, "speakers": [{"speaker": None, "similarity": 0.062}]}
     assert "unlike_voice" in {warning["code"] for warning in report["warnings"]}

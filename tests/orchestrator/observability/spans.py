@@ -36,6 +36,7 @@ class Spans:
 
 def _seen(span: ReadableSpan) -> Seen:
     context, parent = span.get_span_context(), span.parent
+    assert context is not None
     return Seen(
         span.name,
         format_trace_id(context.trace_id),

@@ -51,6 +51,7 @@ def test_a_sample_is_spread_over_the_whole_dub() -> None:
         ("¿Dónde está?", "donde esta", "es", 2, 2),
         ("我们去北京。", "我们去南京", "zh-CN", 1, 5),
         ("שלום עולם 😀", "שלום", "he", 1, 2),
+        ("नमस्ते दुनिया", "नमस्ते", "hi", 1, 2),
     ],
 )
 def test_errors_are_counted_on_normalised_words_or_characters(
