@@ -257,8 +257,7 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "a model without the weights it needs": (
         lambda d: serve(d, lambda config: config["by_name"].update(align=config["by_name"]["vad"] | {"name": "align"})),
-        "align is deployed, but OCTAVIA_ALIGN names no weights || is not what serve || align: max_ongoing"
-        " || replicas of align",
+        "align is deployed, but OCTAVIA_ALIGN names no weights || is not what serve || replicas of align",
     ),
     "weights without the model": (
         lambda d: settings(d, "octavia-models-settings").update(OCTAVIA_DIARIZE="diarize-community-1"),

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_model_plane import free_ports
-
 PROGRAM = """
 import json, os, subprocess, sys, time
 from serve.environment import prepare_environment
@@ -31,7 +29,7 @@ def persistently(start):  # a busy machine may not start a node in the time that
     return start()
 
 cluster = persistently(lambda: Cluster(initialize_head=True, head_node_args=node(
-    num_cpus=0, include_dashboard=True, dashboard_port=int(sys.argv[1]))))
+    num_cpus=0, include_dashboard=True, dashboard_port=free_ports(1)[0])))
 for _ in range(2):
     persistently(lambda: cluster.add_node(**node(num_cpus=1)))
 ray.init(address=cluster.address, namespace="octavia")
@@ -61,9 +59,8 @@ cluster.shutdown()
 @pytest.mark.soak
 @pytest.mark.timeout(960)
 def test_a_call_that_runs_ends_on_the_node_that_goes_and_the_next_is_answered_elsewhere(tmp_path: Path) -> None:
-    (port,) = free_ports(1)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(port)],
+        [sys.executable, "-c", PROGRAM],
         env={**os.environ, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
