@@ -12,10 +12,10 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench pages serving accounts billing streams triton weights setup system browser node clean
+.PHONY: help demo test lint up soak bench pages serving accounts billing streams triton k8s weights setup system browser node kubectl monitoring clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 demo: weights ## Dub the sample into Spanish and print where the results are
 	$(STARTER) $(BIN)/octavia dub $(SAMPLE) --to es --out out
@@ -23,7 +23,7 @@ demo: weights ## Dub the sample into Spanish and print where the results are
 up: setup ## Run everything on this machine until Ctrl-C
 	$(BIN)/octavia up
 
-test: lint weights browser ## Lint, types, import contracts, tests
+test: lint weights browser monitoring kubectl ## Lint, types, import contracts, tests
 	$(STARTER) $(BIN)/pytest -m "not soak"
 
 lint: setup ## Lint, types, import contracts
@@ -32,7 +32,7 @@ lint: setup ## Lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-soak: weights browser node ## The same promises at full size: hours of audio, kills by the dozen
+soak: weights browser node monitoring kubectl ## The same promises at full size: hours of audio, kills by the dozen
 	$(STARTER) $(BIN)/pytest -m soak --timeout 3600
 
 bench: weights ## A warm one-minute dub against the script a user would write
@@ -61,6 +61,10 @@ streams: setup ## What a thousand followed jobs cost one API process, and how so
 billing: setup ## How many of Polar's deliveries an API process takes in, and how quickly each is acknowledged
 	$(BIN)/python -m benchmarks.webhooks
 
+k8s: setup kubectl ## Render every overlay of k8s/ and hold it to the rules; `make k8s GENERATE=1` makes what is made first
+	$(if $(GENERATE),$(BIN)/python -m scripts.plane_requirements && $(BIN)/python -m scripts.kubernetes generate)
+	$(BIN)/python -m scripts.kubernetes check
+
 triton: weights $(TRITON)/.installed ## Serve model_repo/ by a real Triton and hold it to our protocol tests
 	$(STARTER) $(BIN)/python -m scripts.triton $(BIN)/pytest tests/serve/test_open_inference.py
 
@@ -88,8 +92,14 @@ system:
 browser:
 	@scripts/system_packages.sh $(PYTHON) browser
 
+kubectl: setup
+	@scripts/install_kubectl.sh
+
 node:
 	@scripts/system_packages.sh $(PYTHON) node
+
+monitoring:
+	@scripts/system_packages.sh $(PYTHON) monitoring
 
 clean: ## Remove .venv, .venv-triton and out
 	rm -rf $(VENV) $(TRITON) out

@@ -31,12 +31,12 @@ from orchestrator.dubbing import fit
 from orchestrator.dubbing.edges import audible
 from orchestrator.dubbing.fit import FASTEST, Candidate, Choice, Slot, place, slots
 from orchestrator.dubbing.pace import APART_S, FAST
-from orchestrator.dubbing.report import TIGHT_S
 from orchestrator.dubbing.timeline import Fit
 from orchestrator.dubbing.timing import duration_compliance, overlaps, share_off, silence_added, speed_histogram
 from orchestrator.inference import Inference, Utterance
 from orchestrator.local.client import Client
 from orchestrator.local.up import up
+from orchestrator.quality.report import TIGHT_S
 from orchestrator.settings import get_settings
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "sense-and-sensibility.mp4"
@@ -245,7 +245,7 @@ async def measure(seconds: float, dense: bool, comparing: bool, folder: Path) ->
         Inference(address.model_address) as models,
     ):
         passage = await build(models, folder / "passage.wav", seconds, dense=dense)
-        figures = {}
+        figures: dict[str, Any] = {}
         for path, known in ((SAMPLE, None), (passage.path, passage)):
             segments, sound = await dub(client, path, folder)
             judged = judge(segments, sound, len(sound) / HEARD_RATE, known)

@@ -31,7 +31,9 @@ from orchestrator.body_limit import BodyLimitMiddleware
 from orchestrator.context import AppContext, Backends, Context
 from orchestrator.credits.routes import router as credits
 from orchestrator.cross_origin import cors
-from orchestrator.database import make_engine, sessions
+from orchestrator.database import make_engine, make_sync_engine, sessions
+from orchestrator.editing.routes import router as editing
+from orchestrator.glossaries.routes import router as glossary
 from orchestrator.group_commit import GroupCommit
 from orchestrator.jobs.admission import Admission
 from orchestrator.jobs.event_routes import router as job_events
@@ -46,6 +48,10 @@ from orchestrator.logs import configure_logging
 from orchestrator.media.routes import router as media
 from orchestrator.memory import share_arenas
 from orchestrator.notifications.routes import router as notifications
+from orchestrator.observability.house import House
+from orchestrator.observability.metrics import watch_followers, watch_pool
+from orchestrator.observability.requests import ObservedMiddleware, RouteMiddleware
+from orchestrator.observability.telling import begin as begin_telling
 from orchestrator.problems import ErrorHandlers, Problem, documented
 from orchestrator.rate_limits.dependencies import limited
 from orchestrator.rate_limits.service import RateLimits
@@ -88,11 +94,13 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
         lifespan=lifespan,
         static_url="/docs/assets",
     )
+    app.add_middleware(RouteMiddleware)  # innermost
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(SlowBodyMiddleware, settings=settings)
     ErrorHandlers({octavia_web.PREFIX: octavia_web.answer_error}).install(app)
     app.add_middleware(TusMiddleware)
-    app.add_middleware(CORSMiddleware, **cors(settings))  # outermost, so that a page can read refusals too
+    app.add_middleware(CORSMiddleware, **cors(settings))  # so far out that a page can read refusals too
+    app.add_middleware(ObservedMiddleware)
     app.include_router(webhooks)  # first, for routes are tried in turn and these are in a hurry
     for router in (entering, own, billing, voices, own_webhooks):
         app.include_router(router, dependencies=[Depends(not_stored)])
@@ -101,7 +109,7 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     )
     app.include_router(discovery)
     app.include_router(downloads)
-    for router in (media, uploads, jobs, job_events, links, previews, notifications, retention):
+    for router in (media, uploads, jobs, editing, glossary, job_events, links, previews, notifications, retention):
         app.include_router(router, dependencies=[Depends(limited("default"))], responses=documented(429))
     octavia_web.install(app)
     _add_health(app)
@@ -117,6 +125,7 @@ def not_stored(response: Response) -> None:
 @asynccontextmanager
 async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppContext]:
     engine = make_engine(settings.database_url, quick=True)
+    watch_pool(engine)
     await asyncio.to_thread(warm_up)
     news = JobNews(engine)
     listening = asyncio.create_task(news.run(), name="job news")
@@ -126,6 +135,8 @@ async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppC
             if polar is not None:
                 checking = asyncio.create_task(log_findings(settings, polar), name="set-up of Polar")
                 stack.callback(checking.cancel)
+            admission = Admission(settings.streams_per_user)
+            watch_followers(lambda: admission.streams)
             yield AppContext(
                 settings=settings,
                 engine=engine,
@@ -134,7 +145,7 @@ async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppC
                 tokens=AccessTokens.from_settings(settings),
                 limits=RateLimits(engine, settings),
                 news=news,
-                admission=Admission(settings.streams_per_user),
+                admission=admission,
                 line=WaitingLine(engine),
                 backends=backends,
                 polar=polar,
@@ -177,6 +188,7 @@ def main() -> None:
     settings = get_settings()
     configure_logging(settings)
     insist(settings)
+    begin_telling(settings, "api", House(make_sync_engine(settings.database_url, quick=True), settings.stale_after_s))
     uvicorn.run(
         create_app(settings),
         host=settings.api_host,

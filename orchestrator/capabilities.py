@@ -1,7 +1,7 @@
 """What the model plane can do with each language, as its models' configurations tell it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.dubbing.pace import ALL_SPEEDS, VoiceSpeeds
@@ -43,15 +43,39 @@ class Voice:
     stand_in_for: frozenset[str]
     characters_per_second: float
     speeds: VoiceSpeeds = ALL_SPEEDS
+    languages: frozenset[str] = frozenset()
+    """All it speaks, where those are several."""
+    speakers: tuple[str, ...] = ()
+    """Its speakers, each a voice NAME/SPEAKER, where it has several."""
+    cloning: str | None = None
+    """How it speaks like a clip ("xtts", "d_vector", "voice_conversion"); None where it cannot."""
+
+    @property
+    def all_names(self) -> list[str]:
+        """What it can be asked for by to sound different each time."""
+        return [f"{self.name}/{speaker}" for speaker in self.speakers] or [self.name]
+
+    def speaks(self, language: str) -> bool:
+        """Whether the language is one of its own, whatever the region."""
+        return base(language) in {base(each) for each in (self.language, *self.languages)}
+
+    def stands_in(self, language: str) -> bool:
+        return bool(self.stand_in_for & {language, base(language), ANY_LANGUAGE})
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The languages that can be heard, the pairs that can be translated, the voices that can speak."""
+    """The languages that can be heard, the pairs that can be translated, the voices that can speak.
+
+    `separator`: the weights that take the voices out of music, where a model is configured for that. `diarizer`: those
+    that tell speakers apart.
+    """
 
     heard: frozenset[str]
     pairs: tuple[Pair, ...]
     voices: tuple[Voice, ...]
+    separator: str | None = None
+    diarizer: str | None = None
 
     def route(self, source: str, target: str) -> tuple[Pair, ...]:
         """The models from source to target: one, two by way of English, or none where nothing leads there."""
@@ -70,16 +94,38 @@ class Capabilities:
     def target_languages(self) -> frozenset[str]:
         return frozenset(pair.target for pair in self.pairs)
 
-    def voice_for(self, language: str, name: str | None = None) -> Voice | None:
-        """The voice for a language: the one named, else one of that language, else a stand-in, else none."""
+    def voice_for(self, language: str, name: str | None = None, gender: str | None = None) -> Voice | None:
+        """The voice for a language: the one named, else one of that language, else a stand-in, else none.
+
+        Where there are several, one of the gender.
+        """
         if name is not None:
-            return next((voice for voice in self.voices if voice.name == name), None)
-        chosen = (
-            [voice for voice in self.voices if voice.language == language]
-            or [voice for voice in self.voices if base(voice.language) == base(language)]
-            or [voice for voice in self.voices if voice.stand_in_for & {language, base(language), ANY_LANGUAGE}]
-        )
+            return self._named(name)
+        chosen = self.voices_for(language, gender)
         return chosen[0] if chosen else None
+
+    def voices_for(self, language: str, gender: str | None = None) -> list[Voice]:
+        """The voices of a language, else its stand-ins: of the exact region first, among those the ones of the gender.
+
+        With a gender, all are of it if any is.
+        """
+        able = [each for each in self.voices if each.speaks(language)]
+        able = able or [each for each in self.voices if each.stands_in(language)]
+        wanted = [each for each in able if each.gender == gender] if gender else []
+        return sorted(wanted or able, key=lambda each: each.language != language)
+
+    def _named(self, name: str) -> Voice | None:
+        """The voice NAME, or NAME/SPEAKER of one with that speaker."""
+        own, _, speaker = name.partition("/")
+        found = next((voice for voice in self.voices if voice.name in (name, own)), None)
+        if found is None or found.name == name:
+            return found
+        return replace(found, name=name) if speaker in found.speakers else None
+
+    def cloning_voice(self, language: str) -> Voice | None:
+        """A voice of the language that can speak like somebody else; no stand-in."""
+        able = [each for each in self.voices if each.cloning and each.speaks(language)]
+        return min(able, key=lambda each: each.language != language, default=None)
 
     def hears(self, language: str) -> bool:
         return language in self.heard or base(language) in self.heard
@@ -94,9 +140,13 @@ class Capabilities:
 
 
 def read_capabilities(
-    whisper: Iterable[Mapping[str, Any]], opus_mt: Iterable[Mapping[str, Any]], coqui_tts: Iterable[Mapping[str, Any]]
+    whisper: Iterable[Mapping[str, Any]],
+    opus_mt: Iterable[Mapping[str, Any]],
+    coqui_tts: Iterable[Mapping[str, Any]],
+    separate: Iterable[Mapping[str, Any]] = (),
+    diarize: Iterable[Mapping[str, Any]] = (),
 ) -> Capabilities:
-    """Capabilities from the `catalogue` parameter of the three models' configurations (lists of JSON objects)."""
+    """Capabilities from the `catalogue` parameter of the models' configurations (lists of JSON objects)."""
     return Capabilities(
         heard=frozenset(language for entry in whisper for language in entry["languages"]),
         pairs=tuple(
@@ -112,10 +162,15 @@ def read_capabilities(
                 paid_use=entry["paid_use"],
                 stand_in_for=frozenset(entry.get("stand_in_for") or ()),
                 characters_per_second=entry["characters_per_second"],
+                languages=frozenset(entry.get("languages") or ()),
+                speakers=tuple(entry.get("speakers") or ()),
+                cloning=entry.get("cloning"),
                 speeds=_speeds(entry),
             )
             for entry in coqui_tts
         ),
+        separator=next((str(entry["name"]) for entry in separate), None),
+        diarizer=next((str(entry["name"]) for entry in diarize), None),
     )
 
 

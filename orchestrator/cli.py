@@ -1,5 +1,5 @@
 """The command line: `octavia up`, `octavia dub`, `octavia subtitles`, `octavia translate-subtitles`,
-`octavia speak-subtitles`, `octavia models`, `octavia users`, `octavia billing`.
+`octavia speak-subtitles`, `octavia models`, `octavia users`, `octavia billing`, `octavia doctor`.
 
 What only some commands need is imported by them, so that the others are quick.
 """
@@ -41,7 +41,10 @@ errors = Console(stderr=True)
 
 SourceFile = Annotated[Path, typer.Argument(help="A video or audio file.", exists=True, dir_okay=False, readable=True)]
 SubtitleFile = Annotated[
-    Path, typer.Argument(help="A subtitle file: srt, vtt, ass or ssa.", exists=True, dir_okay=False, readable=True)
+    Path,
+    typer.Argument(
+        help="A subtitle file: srt, vtt, ass, ssa, our json, or a txt.", exists=True, dir_okay=False, readable=True
+    ),
 ]
 TextLanguage = Annotated[
     str | None, typer.Option("--from", help="Language of the file; told by its text when left out.")
@@ -50,7 +53,22 @@ VoiceName = Annotated[str | None, typer.Option(help="Voice to speak with; see `o
 SoundFormat = Annotated[
     str | None, typer.Option("--format", help="Of a sound file: mp3 (when left out), wav, ogg, opus, flac or m4a.")
 ]
+MixName = Annotated[
+    str | None,
+    typer.Option(help="replace (when left out), voice-over or keep-background: what becomes of the original's sound."),
+]
+Gender = Annotated[str | None, typer.Option(help="female or male, of the voice, where there is a choice.")]
+SpeakerCount = Annotated[int | None, typer.Option(help="How many people speak, where speakers are told apart.")]
+CloneVoices = Annotated[bool, typer.Option("--clone-voices", help="Speak in the speakers' own voices.")]
+CloningConsent = Annotated[
+    bool, typer.Option("--cloning-consent", help="I state that everybody whose voice is cloned has agreed to it.")
+]
+LoudnessTarget = Annotated[int | None, typer.Option(help="Of the dub in LUFS: -16 (when left out), -23 or -14.")]
 Language = Annotated[str | None, typer.Option("--from", help="Language spoken in the file; detected when left out.")]
+Profile = Annotated[
+    str | None,
+    typer.Option("--subtitle-profile", help="Rules of the subtitles: plain (when left out), netflix, bbc or ted."),
+]
 Email = Annotated[str, typer.Argument(help="The account's e-mail address.")]
 SHOWN = ("id", "email", "name", "status", "role", "language", "time_zone", "created_at", "verified_at")
 
@@ -68,35 +86,65 @@ def up_command(
 
 
 @app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: the checks with their findings.")] = False,
+    only: Annotated[list[str] | None, typer.Option("--only", help="This check alone; may be repeated.")] = None,
+) -> None:
+    """Look at a deployment and say what to fix. Exit code 1 where something is broken."""
+    from orchestrator.doctor.show import show  # noqa: PLC0415
+
+    async def examine() -> None:
+        if await show(get_settings(), console, as_json=as_json, only=only or []):
+            raise SystemExit(1)
+
+    _run(examine())
+
+
+@app.command()
 def dub(
     file: SourceFile,
     to: Annotated[str, typer.Option("--to", help="Language to dub into, e.g. es.")],
     source: Language = None,
     voice: VoiceName = None,
     format: SoundFormat = None,  # noqa: A002
+    mix: MixName = None,
+    loudness: LoudnessTarget = None,
+    profile: Profile = None,
+    burn_in: Annotated[bool, typer.Option("--burn-in", help="Paint the subtitles into the picture.")] = False,
+    gender: Gender = None,
+    speakers: SpeakerCount = None,
+    clone_voices: CloneVoices = False,
+    cloning_consent: CloningConsent = False,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Dub a video or an audio file into another language."""
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    _run(_perform(Wish(file, out, to=to, source=source, options={"voice": voice, "format": format})))
+    chosen = mix.replace("-", "_") if mix else None
+    options = {"voice": voice, "format": format, "mix": chosen, "loudness": loudness}
+    options |= {"subtitle_profile": profile, "burn_in": burn_in or None}
+    options |= {"gender": gender, "speakers": speakers}
+    options |= {"clone_voices": clone_voices or None, "cloning_consent": cloning_consent or None}
+    _run(_perform(Wish(file, out, to=to, source=source, options=options)))
 
 
 @app.command()
 def subtitles(
     file: SourceFile,
-    format: Annotated[str, typer.Option("--format", help="srt, vtt or ass.")] = "srt",  # noqa: A002
+    format: Annotated[str, typer.Option("--format", help="srt, vtt, ass, txt or json.")] = "srt",  # noqa: A002
     to: Annotated[str | None, typer.Option("--to", help="Also translate into this language.")] = None,
     source: Language = None,
+    profile: Profile = None,
+    words: Annotated[bool, typer.Option("--word-timing", help="Give each word in vtt its time.")] = False,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Write subtitles for a video or an audio file."""
-    if format not in ("srt", "vtt", "ass"):
-        message = f"'{format}' is not a subtitle format here: choose srt, vtt or ass"
+    if format not in ("srt", "vtt", "ass", "txt", "json"):
+        message = f"'{format}' is not a subtitle format here: choose srt, vtt, ass, txt or json"
         raise typer.BadParameter(message, param_hint="--format")
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    options = {"formats": [format]}
+    options = {"formats": [format], "subtitle_profile": profile, "word_timing": words or None}
     _run(_perform(Wish(file, out, "subtitles", to, source, options, suffixes=frozenset({f".{format}"}))))
 
 
@@ -120,12 +168,14 @@ def speak_subtitles(
     source: TextLanguage = None,
     voice: VoiceName = None,
     format: SoundFormat = None,  # noqa: A002
+    loudness: LoudnessTarget = None,
+    gender: Gender = None,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Read a subtitle file aloud, each cue at its time."""
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
-    options = {"voice": voice, "format": format}
+    options = {"voice": voice, "format": format, "loudness": loudness, "gender": gender}
     _run(_perform(Wish(file, out, "subtitle_to_audio", to, source, options)))
 
 

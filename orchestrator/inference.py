@@ -18,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from orchestrator.capabilities import Capabilities, read_capabilities
 from orchestrator.errors import OctaviaError
+from orchestrator.observability.model_calls import observed
 from orchestrator.patience import (
     FAULTS_FORGIVEN,
     INTERRUPTION_S,
@@ -45,6 +46,9 @@ CAPABILITIES_AGE_S = 60.0
 CALL_TIMEOUT_S = 300.0
 """A window takes a second and a long sentence a few; beyond this the replica hangs."""
 
+DIARIZATION_TIMEOUT_S = 3600.0
+"""On one core telling speakers apart takes longer than the recording lasts."""
+
 READY_TIMEOUT_S = 5.0
 
 _CHANNEL = [
@@ -53,6 +57,9 @@ _CHANNEL = [
     # gRPC's own back-off grows to two minutes: a model plane that restarts is back in ten seconds.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A name with several addresses is several proxies: calls take turns among those that answer.
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
 ]
 
 
@@ -70,8 +77,10 @@ class ModelPlaneUnavailableError(OctaviaError):
 class ModelRefusedError(OctaviaError):
     """A model refused the request: a pair or voice it does not have, or input it cannot take."""
 
-    def __init__(self, model: str, reason: str) -> None:
+    def __init__(self, model: str, reason: str, *, is_absent: bool = False) -> None:
+        """`is_absent`: there is no such model, or not what was asked of it."""
         super().__init__("model_refused", f"The model '{model}' refused the request: {reason}", status=422)
+        self.is_absent = is_absent
 
 
 class ModelCrashedError(OctaviaError):
@@ -115,6 +124,16 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class Rating:
+    """How listeners would rate speech, 1 to 5: the voice, what is behind it, both together (ITU-T P.835), and P.808."""
+
+    signal: float
+    background: float
+    overall: float
+    p808: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hypothesis:
     """A translation and its log-probability per token."""
 
@@ -122,15 +141,27 @@ class Hypothesis:
     score: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A clip to speak like: mono samples [n] in [-1, 1], 1 to 60 s."""
+
+    samples: Samples
+    rate: int
+
+
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What is to be spoken and how; the same five always give the same samples. `speed` 1.0 is the voice's own rate."""
+    """What is to be spoken and how; the same six always give the same samples. `speed` 1.0 is the voice's own rate.
+
+    `like`: a clip whose voice it is spoken in.
+    """
 
     text: str
     language: str
     voice: str
     speed: float = 1.0
     seed: int = 0
+    like: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +206,7 @@ class Inference:
         """
         async with self._asking:
             if self._known is None or time.monotonic() - self._known_at > CAPABILITIES_AGE_S:
-                await self._ask(wait_s if self._known is None else 0.0)
+                await self._ask(min(wait_s, self._wait_s) if self._known is None else 0.0)
         if self._known is None:
             raise ModelPlaneUnavailableError("whisper", wait_s)
         return self._known
@@ -183,8 +214,10 @@ class Inference:
     async def _ask(self, wait_s: float) -> None:
         """Ask the models what they can do; what is known already stands while they are too busy to say."""
         names = ("whisper", "opus_mt", "coqui_tts")
+        asked = [self._catalogue(name, wait_s) for name in names]
+        asked += [self._catalogue_if_served(name, wait_s) for name in ("separate", "diarize")]
         try:
-            self._known = read_capabilities(*await asyncio.gather(*(self._catalogue(name, wait_s) for name in names)))
+            self._known = read_capabilities(*await asyncio.gather(*asked))
         except ModelPlaneUnavailableError:
             if self._known is None:
                 raise
@@ -199,12 +232,16 @@ class Inference:
         found = await self._infer("vad", [_tensor("AUDIO", audio)], ["SPEECH", "PROBABILITY"])
         return SpeechActivity(found["SPEECH"].reshape(-1, 2), found["PROBABILITY"])
 
-    async def transcribe(self, audio: Samples, language: str | None = None) -> Heard:
-        """The words in a window of 16 kHz mono audio [n] of at most 30 s; the language is detected unless given."""
+    async def transcribe(self, audio: Samples, language: str | None = None, wait_s: float | None = None) -> Heard:
+        """The words in a window of 16 kHz mono audio [n] of at most 30 s; the language is detected unless given.
+
+        `wait_s`: how long to wait where the model is away, if not as long as for others.
+        """
         found = await self._infer(
             "whisper",
             [_tensor("AUDIO", audio[np.newaxis]), _texts("LANGUAGE", [[language or ""]])],
             ["TEXT", "LANGUAGE", "LANGUAGE_PROBABILITY", "SEGMENTS"],
+            wait_s,
         )
         segments = json.loads(found["SEGMENTS"].item())
         return Heard(
@@ -217,6 +254,21 @@ class Inference:
                 for word in segment["words"]
             ),
         )
+
+    async def diarize(
+        self, audio: Samples, speakers: int | None = None, most: int | None = None
+    ) -> list[tuple[float, float, str]]:
+        """Who speaks when in 16 kHz mono audio [n] of at most 600 s: (start, end, name) in seconds, by start.
+
+        `speakers` is how many there are, `most` how many at most, where that is known. Raises ModelRefusedError where
+        no model tells speakers apart, or so little is said that it cannot tell so many.
+        """
+        inputs = [_tensor("AUDIO", audio)]
+        counts = (("NUM_SPEAKERS", speakers), ("MAX_SPEAKERS", most))
+        inputs += [_tensor(name, np.array([count], np.int32)) for name, count in counts if count is not None]
+        found = await self._infer("diarize", inputs, ["TURNS", "SPEAKERS"], timeout_s=DIARIZATION_TIMEOUT_S)
+        turns = zip(found["TURNS"].reshape(-1, 2), found["SPEAKERS"].ravel(), strict=True)
+        return [(float(start), float(end), name.decode()) for (start, end), name in turns]
 
     async def translate(
         self, sentences: Sequence[str], source: str, target: str, hypotheses: int = 1
@@ -239,6 +291,32 @@ class Inference:
         found = await self._infer("coqui_tts", _utterances([utterance]), ["AUDIO", "NUM_SAMPLES", "SAMPLE_RATE"])
         count = int(found["NUM_SAMPLES"].item())
         return Speech(found["AUDIO"].reshape(-1)[:count], int(found["SAMPLE_RATE"].item()))
+
+    async def separate(self, audio: Samples, rate: int) -> Samples:
+        """Stereo sound [n, 2] of at most 30 s without its voices, as long. Raises ModelRefusedError where no model
+        does that.
+        """
+        inputs = [_tensor("AUDIO", np.ascontiguousarray(audio.T)), _tensor("SAMPLE_RATE", np.array([rate], np.int32))]
+        background: Samples = (await self._infer("separate", inputs, ["BACKGROUND"]))["BACKGROUND"].T
+        return background
+
+    async def speech_quality(self, audio: Samples, wait_s: float | None = None) -> Rating:
+        """How listeners would rate 16 kHz mono speech [n] of at most 60 s.
+
+        Raises ModelRefusedError, `is_absent` where no model for it is served.
+        """
+        names = ["SIGNAL", "BACKGROUND", "OVERALL", "P808"]
+        found = await self._infer("speech_quality", [_tensor("AUDIO", audio)], names, wait_s)
+        return Rating(*(float(found[name].item()) for name in names))
+
+    async def speaker_embedding(self, audio: Samples, wait_s: float | None = None) -> Samples:
+        """The voice in 16 kHz mono speech [n] of at most 60 s, as a vector [256] of length 1.
+
+        Raises ModelRefusedError as `speech_quality`, and where nothing is heard.
+        """
+        found = await self._infer("speaker_embedding", [_tensor("AUDIO", audio)], ["EMBEDDING"], wait_s)
+        embedding: Samples = found["EMBEDDING"].reshape(-1)
+        return embedding
 
     async def _translate(
         self, sentences: Sequence[str], source: str, target: str, hypotheses: int
@@ -267,13 +345,31 @@ class Inference:
         parameters = answer["config"].get("parameters", {})
         return list(json.loads(parameters.get("catalogue", {}).get("string_value", "[]")))
 
-    async def _infer(self, model: str, inputs: list[Any], outputs: list[str]) -> dict[str, npt.NDArray[Any]]:
+    async def _catalogue_if_served(self, model: str, wait_s: float) -> list[dict[str, Any]]:
+        """Nothing where the plane has no such model, or no weights for it."""
+        try:
+            return await self._catalogue(model, wait_s)
+        except ModelRefusedError:
+            return []
+
+    async def _infer(
+        self,
+        model: str,
+        inputs: list[Any],
+        outputs: list[str],
+        wait_s: float | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> dict[str, npt.NDArray[Any]]:
         requested = [triton.InferRequestedOutput(name) for name in outputs]
-        answer = await self._waiting(
-            model,
-            lambda: self._client.infer(model, inputs, outputs=requested, client_timeout=CALL_TIMEOUT_S),
-            wait_s=self._wait_s,
-        )
+
+        async def call() -> Any:
+            with observed(model) as headers:
+                return await self._client.infer(
+                    model, inputs, outputs=requested, client_timeout=timeout_s, headers=headers
+                )
+
+        limit_s = self._wait_s if wait_s is None else min(wait_s, self._wait_s)
+        answer = await self._waiting(model, call, limit_s)
         return {name: answer.as_numpy(name) for name in outputs}
 
     async def _waiting(self, model: str, call: Callable[[], Awaitable[Any]], wait_s: float) -> Any:
@@ -338,7 +434,7 @@ class _Failures:
         trouble = TROUBLES.get(status, Trouble.AWAY)
         self._faults += trouble is Trouble.FAULT
         if trouble is Trouble.REFUSED or self._faults > FAULTS_FORGIVEN:
-            raise ModelRefusedError(self._model, error.message()) from error
+            raise ModelRefusedError(self._model, error.message(), is_absent=status == "NOT_FOUND") from error
         if trouble is Trouble.AWAY:
             self._interrupt(now, error)
         self.is_away = trouble is Trouble.AWAY
@@ -384,4 +480,19 @@ def _utterances(rows: Sequence[Utterance]) -> list[Any]:
         _texts("VOICE", [[row.voice] for row in rows]),
         _tensor("SPEED", np.array([[row.speed] for row in rows], np.float32)),
         _tensor("SEED", np.array([[row.seed] for row in rows], np.int64)),
+        *_references([row.like for row in rows]),
     ]
+
+
+def _references(clips: Sequence[Reference | None]) -> list[Any]:
+    """Clips of different lengths, padded to the longest; nothing where there is none."""
+    longest = max((len(clip.samples) for clip in clips if clip), default=0)
+    if not longest:
+        return []
+    padded = np.zeros((len(clips), longest), np.float32)
+    for row, clip in enumerate(clips):
+        if clip:
+            padded[row, : len(clip.samples)] = clip.samples
+    rates = np.array([[clip.rate if clip else 0] for clip in clips], np.int32)
+    counts = np.array([[len(clip.samples) if clip else 0] for clip in clips], np.int32)
+    return [_tensor("REFERENCE", padded), _tensor("REFERENCE_RATE", rates), _tensor("NUM_REFERENCE", counts)]

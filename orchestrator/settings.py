@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from orchestrator.billing.offers import PACKAGES, Package, Plan
 from orchestrator.credits.prices import JobKind, Price
 from orchestrator.jobs.limits import Limit, StepName
+from orchestrator.quality.reading_back import ReadBack
 from orchestrator.retention.rules import Kept
 
 MIB = 2**20
@@ -72,6 +73,19 @@ class Settings(BaseSettings):
 
     log_level: str = "INFO"
     """Least severity that is logged."""
+
+    metrics_host: str = "127.0.0.1"
+    """Address the metrics are told at: for Prometheus alone, since they ask for no login."""
+
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    """Port on which a process tells its metrics (/metrics); None: none. `octavia up` gives the worker the next one."""
+
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """OpenTelemetry collector (OTLP over HTTP, such as http://127.0.0.1:4318) that spans are sent to; None: none are
+    made. The model plane reads it too."""
+
+    trace_share: float = Field(default=1.0, ge=0, le=1)
+    """Share of the traces that are sent; the same for API and workers."""
 
     jwt_secret: SecretStr | None = Field(default=None, min_length=32)
     """Key that signs access tokens, at least 32 characters; None: made once in data_dir/secret, for its owner only."""
@@ -162,6 +176,10 @@ class Settings(BaseSettings):
 
     retry_hours: float = Field(default=24, ge=0)
     """How long a failed or cancelled job can be tried again: what it has done is kept, and deleted then."""
+
+    read_back: ReadBack = "sample"
+    """Whether Whisper listens to finished dubs, for the quality report, where a job does not say: none, sample (eight
+    sentences and 40 s of speech at most), full (takes about as long as hearing the original did)."""
 
     preview_share: float = Field(default=0.2, ge=0, le=1)
     """Share of a dub's passages, from the first on, that can be heard before it is completed: one at least. 0: none."""

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Installs what is missing of ffmpeg, espeak-ng and Python 3.11 with its venv module, on Debian and Ubuntu.
+# Installs what is missing of ffmpeg, espeak-ng and Python 3.11 with its venv module, on Debian and Ubuntu, and fonts for
+# subtitles in all scripts: Noto without its Chinese, Japanese and Korean (12 MB to fetch), and Droid Fallback for those
+# (2 MB; fonts-noto-cjk looks better and has 57 MB). Without them letters a font lacks are painted as boxes.
 # With the word "browser" also Chromium, in which some tests look at pages, and with "node" Node.js and npm, for a client
-# that one test uploads with; where there are none, those tests are skipped.
-# Usage: scripts/system_packages.sh [PYTHON] [browser] [node]
+# that one test uploads with; where there are none, those tests are skipped. With "monitoring" also Prometheus and its
+# promtool, for the tests of the alert rules.
+# Usage: scripts/system_packages.sh [PYTHON] [browser] [node] [monitoring]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3.11}
@@ -22,10 +25,16 @@ has_browser() {
     return 1
 }
 wanted=()
+has_font() { command -v fc-list >/dev/null && [ -n "$(fc-list ":lang=$1" family)" ]; }
+has_font th || wanted+=(fonts-noto-core)
+has_font ja || wanted+=(fonts-droid-fallback)
 [[ $extras == *" browser "* ]] && ! has_browser && wanted+=(chromium)
 if [[ $extras == *" node "* ]]; then
     command -v node >/dev/null || wanted+=(nodejs)
     command -v npm >/dev/null || wanted+=(npm)
+fi
+if [[ $extras == *" monitoring "* ]]; then
+    command -v prometheus >/dev/null && command -v promtool >/dev/null || wanted+=(prometheus)
 fi
 [ ${#missing[@]} -eq 0 ] && [ ${#wanted[@]} -eq 0 ] && exit 0
 
@@ -43,7 +52,7 @@ apt=("${as_root[@]+"${as_root[@]}"}" env DEBIAN_FRONTEND=noninteractive apt-get 
 echo "Installing ${missing[*]+"${missing[*]} "}${wanted[*]+"${wanted[*]} "}…"
 "${apt[@]}" update
 if [ ${#wanted[@]} -gt 0 ] && ! "${apt[@]}" install -y --no-install-recommends "${wanted[@]}" >/dev/null; then
-    echo "apt-get could not install ${wanted[*]}: the tests that need them will be skipped." >&2
+    echo "apt-get could not install ${wanted[*]}: what needs them is left out." >&2
 fi
 if [ ${#missing[@]} -gt 0 ] && ! "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null; then
     echo "apt-get could not install ${missing[*]}. Where the distribution has no Python 3.11, install it another way" >&2

@@ -15,7 +15,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from serve.terms import objections
 from serve.weights_errors import CatalogueError
 
-Model = Literal["whisper", "opus_mt", "coqui_tts", "align", "diarize"]
+Model = Literal[
+    "whisper", "opus_mt", "coqui_tts", "align", "diarize", "separate", "speech_quality", "speaker_embedding"
+]
 Which = Literal["starter", "standard"]
 Converter = Literal["none", "join", "marian", "piper", "coqui", "pyannote"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,79}$")]
@@ -24,12 +26,13 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Pattern = Annotated[str, StringConstraints(pattern=r"^[^./\\][^/\\]*(/[^./\\][^/\\]*)*$")]  # none hidden, none ".."
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
-BY_NAME = ("align", "diarize")
+BY_NAME = ("align", "diarize", "separate", "speech_quality", "speaker_embedding")
 """Models whose weights belong to no set: settings name them."""
 
 SOURCES = {  # scheme -> (what the rest must look like, how to say so)
     "hf": (re.compile(r"[\w.-]+/[\w.-]+@[\w./-]+"), "hf:owner/repository@revision"),
     "coqui": (re.compile(r"tts_models/[\w-]+/[\w-]+/[\w.-]+"), "coqui:tts_models/language/dataset/model"),
+    "torchaudio": (re.compile(r"models/[\w-]+\.pt"), "torchaudio:models/file.pt"),
     "pypi": (re.compile(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+"), "pypi:name==version"),
     "file": (re.compile(r".+"), "file:path"),
 }

@@ -1,8 +1,12 @@
 """Where a model computes: on the GPU Ray gave its replica, or on the CPU."""
 
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+
+MIB = 2**20
+NVIDIA_SMI_S = 4.0
 
 Device = Literal["cpu", "cuda"]
 DEVICES = ("auto", "cpu", "cuda")
@@ -24,6 +28,20 @@ def device_for(parameters: Mapping[str, str]) -> Device:
     if wanted == "cuda":
         raise ValueError("device is 'cuda', but no GPU was assigned to this replica: give it num_gpus in serve.yaml")
     return "cpu"
+
+
+def gpu_memory(indices: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Bytes used, by whoever it is, and in all of these GPUs, as nvidia-smi says; nothing where that cannot be asked.
+
+    Not by CUDA, which would take some hundred MB of the GPU to answer.
+    """
+    command = ["nvidia-smi", "--query-gpu=index,memory.used,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    rows = (row.split(", ") for row in told.splitlines())
+    return {int(index): (int(used) * MIB, int(most) * MIB) for index, used, most in rows if int(index) in indices}
 
 
 def _assigned() -> bool:

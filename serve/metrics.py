@@ -8,7 +8,7 @@ nv_inference_exec_count. What Triton has no name for follows its style.
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 import psutil
@@ -86,6 +86,8 @@ class ReplicaMetrics:
         self._batches = Counter("nv_inference_exec_count", "batches computed", TAGS)
         self._pending = Gauge("nv_inference_pending_request_count", "units (rows, or tokens) waiting", TAGS)
         self._memory = Gauge("nv_model_memory_bytes", "memory of the replica", (*TAGS, "kind"))
+        self._gpu_used = Gauge("nv_gpu_memory_used_bytes", "memory of a GPU that is used, by whoever it is", ("gpu",))
+        self._gpu_total = Gauge("nv_gpu_memory_total_bytes", "memory of a GPU", ("gpu",))
         self._process = psutil.Process()
         self.memory()
 
@@ -104,6 +106,12 @@ class ReplicaMetrics:
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             self._memory.set(torch.cuda.memory_reserved(), {**self._tags, "kind": "gpu"})
+
+    def gpus(self, memory: Mapping[int, tuple[int, int]]) -> None:
+        """Bytes used and in all of the GPUs that the replica may use."""
+        for index, (used, total) in memory.items():
+            self._gpu_used.set(used, {"gpu": str(index)})
+            self._gpu_total.set(total, {"gpu": str(index)})
 
 
 def exposition(pages: Iterable[str]) -> str:

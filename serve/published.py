@@ -60,6 +60,9 @@ FACTS: Mapping[str, Callable[[Weights], dict[str, Any]]] = {
     "coqui_tts": _coqui_tts,
     "align": _align,
     "diarize": _common,
+    "separate": _common,
+    "speech_quality": _common,
+    "speaker_embedding": _common,
 }
 
 

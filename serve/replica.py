@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 from ray import serve
 
 from serve.batching import Batcher, Limits, Served
 from serve.catalogue import CatalogueEntry
+from serve.devices import gpu_memory
 from serve.errors import ModelError
 from serve.logs import log_as_json, quiet_libraries
 from serve.metrics import ReplicaMetrics
@@ -167,6 +169,8 @@ class ModelReplica:
         running = self._batcher.oldest_running_s()
         self._metrics.waiting(self._batcher.queued)
         self._metrics.memory()
+        if gpus := [int(index) for index in ray.get_gpu_ids()]:
+            self._metrics.gpus(await asyncio.to_thread(gpu_memory, gpus))
         if running > self._stuck_s:
             raise RuntimeError(
                 f"{self._spec.name}: a batch has been running for {running:.0f} s; replacing the replica"

@@ -47,6 +47,15 @@ class ServeSettings(BaseSettings):
     diarize: str | None = None
     """A diarize entry of the catalogue, for example diarize-community-1; none: no speaker diarization."""
 
+    separate: str | None = None
+    """A separate entry of the catalogue, for example hdemucs-musdb-plus; none: no dub keeps its background."""
+
+    speech_quality: str | None = None
+    """A speech_quality entry of the catalogue, dnsmos; none: quality reports don't rate the speech."""
+
+    speaker_embedding: str | None = None
+    """A speaker_embedding entry of the catalogue, resemblyzer; none: quality reports don't compare cloned voices."""
+
     billing: bool = False
     """Whether people pay for jobs. Then only weights cleared for paid use load, and never a toy translation."""
 
@@ -73,6 +82,9 @@ class ServeSettings(BaseSettings):
 
     serve_metrics_port: int = Field(default=8102, ge=0, le=65535)
     """Prometheus metrics of the model plane."""
+
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/]+(/\S*)?$")
+    """OpenTelemetry collector (OTLP over HTTP) that the spans of traced requests are sent to; None: none are made."""
 
 
 @cache

@@ -87,7 +87,13 @@ def wanted(settings: ServeSettings, which: Which | None = None) -> list[Catalogu
     voices = [named(catalogue, name, "coqui_tts", "voices") for name in settings.voices]
     entries += [voice for voice in voices if voice not in entries]
     entries += [named(catalogue, name, "align") for name in settings.align]
-    entries += [named(catalogue, settings.diarize, "diarize")] if settings.diarize else []
+    alone = {
+        "diarize": settings.diarize,
+        "separate": settings.separate,
+        "speech_quality": settings.speech_quality,
+        "speaker_embedding": settings.speaker_embedding,
+    }
+    entries += [named(catalogue, name, model) for model, name in alone.items() if name]
     return entries
 
 

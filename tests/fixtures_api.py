@@ -65,7 +65,7 @@ def api_process(
 
 
 def _wait(api: ApiProcess, log: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while True:
         try:
             httpx.get(f"{api.url}/healthz", timeout=5).raise_for_status()

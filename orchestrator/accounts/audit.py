@@ -35,6 +35,7 @@ Kind = Literal[
     "disabled",
     "enabled",
     "role_granted",
+    "cloning_consent",
 ]
 
 LONGEST_AGENT = 256

@@ -15,6 +15,7 @@ from orchestrator.accounts.service import Make
 from orchestrator.accounts.tokens import InvalidTokenError
 from orchestrator.billing import inbox
 from orchestrator.errors import OctaviaError
+from orchestrator.glossaries.models import GlossaryEntry
 from orchestrator.jobs import keys, progress
 from orchestrator.jobs.models import Job
 from orchestrator.media.models import Media
@@ -32,7 +33,7 @@ KEPT = timedelta(days=30)
 OPEN = ("pending", "processing")
 NOBODY = "Deleted user"
 PERSONAL = (
-    *(Notification, WebhookEndpoint, PreviewRequestKey, Job, Media, Upload),
+    *(Notification, WebhookEndpoint, PreviewRequestKey, GlossaryEntry, Job, Media, Upload),
     *(LoginSession, ApiToken, EmailToken, SecurityEvent, Mail),
 )
 """Rows that go with the account, in this order."""

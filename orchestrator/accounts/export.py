@@ -10,7 +10,19 @@ from orchestrator.accounts.models import ApiToken, LoginSession, SecurityEvent, 
 from orchestrator.billing.models import PolarOrder, PolarSubscription, Purchase
 from orchestrator.credits.models import CreditEntry, CreditLot
 from orchestrator.database import Base
-from orchestrator.jobs.models import Artifact, HeardWindow, Job, JobAttempt, JobEvent, Rendition, SegmentRow
+from orchestrator.editing.models import TranscriptRevision, TranscriptSegment
+from orchestrator.glossaries.models import GlossaryEntry
+from orchestrator.jobs.models import (
+    Artifact,
+    DiarizedPiece,
+    HeardWindow,
+    Job,
+    JobAttempt,
+    JobEvent,
+    JobSpeaker,
+    Rendition,
+    SegmentRow,
+)
 from orchestrator.media.models import Media
 from orchestrator.notifications.models import Mail, Notification
 from orchestrator.uploads.models import Upload
@@ -31,6 +43,7 @@ OWN: dict[str, type[Base]] = {
     "media": Media,
     "uploads": Upload,
     "jobs": Job,
+    "glossary": GlossaryEntry,
     "purchases": Purchase,
     "orders": PolarOrder,
     "subscriptions": PolarSubscription,
@@ -41,9 +54,13 @@ OF_JOBS: dict[str, type[Base]] = {
     "attempts": JobAttempt,
     "events": JobEvent,
     "windows": HeardWindow,
+    "diarized_pieces": DiarizedPiece,
+    "speakers": JobSpeaker,
     "segments": SegmentRow,
     "renditions": Rendition,
     "artifacts": Artifact,
+    "transcript_revisions": TranscriptRevision,
+    "transcript_segments": TranscriptSegment,
 }
 
 

@@ -46,6 +46,7 @@ class PolarEvent(Base):
         CheckConstraint(one_of("outcome", OUTCOMES), name="outcome"),
         CheckConstraint("(outcome is null) = (handled_at is null)", name="handled"),
         Index("ix_polar_event_open", "received_at", postgresql_where=text("outcome is null")),
+        Index("ix_polar_event_failed", "received_at", postgresql_where=text("outcome = 'failed'")),
     )
 
     webhook_id: Mapped[str] = mapped_column(primary_key=True)

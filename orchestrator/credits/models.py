@@ -52,6 +52,9 @@ class CreditAccount(Base):
     held: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
+Index("ix_credit_account_held", CreditAccount.held, postgresql_where=text("held > 0"))
+
+
 class CreditEntry(Base):
     """One change of an account. It holds no personal data: it stays when the account's are deleted."""
 

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 from orchestrator.credits.errors import MOST, InvalidCreditsError, LedgerConflictError
 from orchestrator.credits.lots import FOR_EVER, Lot, Term, Use, after, soonest_first
 from orchestrator.credits.models import CreditAccount, CreditEntry, CreditLot, CreditLotUse, Kind
+from orchestrator.observability.outcomes import posted
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class LockedAccount:
             raise LedgerConflictError(draft.key)
         self.sequence, self.available, self.held = entry.sequence, entry.available, entry.held
         await self._use(entry, uses)
+        posted(self.session, draft.kind, moved(draft.amount, draft.held_amount))
         return entry
 
     async def add(self, draft: Draft, term: Term = FOR_EVER) -> CreditEntry:
@@ -120,6 +122,11 @@ class LockedAccount:
             rows = [{"entry_id": entry.id, "lot_id": use.lot_id, "credits": use.credits} for use in uses]
             await self.session.execute(sa.insert(CreditLotUse).values(rows))
             self.lots = after(self.lots, uses)
+
+
+def moved(amount: int, held_amount: int) -> int:
+    """How many credits an entry moves; of a capture those that are spent."""
+    return abs(amount + held_amount) or abs(amount)
 
 
 async def lock(session: AsyncSession, user_id: UUID) -> LockedAccount:

@@ -55,6 +55,16 @@ class Quote:
         return Quote(tuple(Line(line.language, 0) for line in self.lines))
 
 
+def regeneration(credits: int, changed_s: float, total_s: float) -> int:
+    """What it costs to make a dub anew of which `changed_s` seconds are other: that share of the job's own price, in
+    whole credits rounded up; one at the least, never more than the job. Nothing where nothing changed or it was free.
+    """
+    if not credits or changed_s <= 0:
+        return 0
+    share = changed_s / total_s if total_s > 0 else 1.0
+    return min(credits, max(1, math.ceil(credits * share - 1e-9)))
+
+
 def quote(
     kind: JobKind, targets: Sequence[str], duration_s: float, prices: Mapping[JobKind, Price] | None = None
 ) -> Quote:

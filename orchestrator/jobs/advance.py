@@ -1,7 +1,7 @@
 """How far a job is, counted from its rows."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
@@ -153,6 +153,10 @@ class MergeProgress:
         """Say how far this language is. Returns at once."""
         self._share = max(self._share, min(1.0, share))
         self._news.set()
+
+    def part(self, begin: float, end: float) -> Callable[[float], None]:
+        """Takes the shares of a part of the work, which this language's go from `begin` to `end` in."""
+        return lambda share: self(begin + (end - begin) * share)
 
     async def __aenter__(self) -> Self:
         self._writer = asyncio.create_task(self._write_for_ever())

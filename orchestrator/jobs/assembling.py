@@ -5,52 +5,58 @@ names; what it makes on the way lies in a scratch folder of its own.
 """
 
 import asyncio
-import io
-import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import soundfile
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.database import patiently
+from orchestrator.dubbing.balance import Levels, Mix
 from orchestrator.dubbing.fit import place
-from orchestrator.dubbing.loudness import Loudness
-from orchestrator.dubbing.mix import RATE, blocks
-from orchestrator.dubbing.report import Spoken, quality_report
-from orchestrator.dubbing.timeline import Clip
-from orchestrator.jobs import keys, rows
+from orchestrator.dubbing.loudness import TARGET_LUFS
+from orchestrator.errors import OctaviaError
+from orchestrator.jobs import beds, keys, rows
 from orchestrator.jobs.advance import MergeProgress
 from orchestrator.jobs.context import current
+from orchestrator.jobs.earlier import Earlier, earlier
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
+from orchestrator.jobs.mixing import Track, mixed
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs.patching import patched
 from orchestrator.jobs.scratch import scratch_folder
-from orchestrator.jobs.writing import ArtifactValues, described, publish, target_cues
+from orchestrator.jobs.stems import clips_of, stem
+from orchestrator.jobs.subtitling import profile_of
+from orchestrator.jobs.writing import ArtifactValues, described, target_cues
 from orchestrator.media.audio import CONTENT_TYPES, AudioFormat, encode_audio
-from orchestrator.media.loudness import normalise, write_track
+from orchestrator.media.burning import BurnedSubtitles
 from orchestrator.media.merge import SoftSubtitles, merge
 from orchestrator.media.models import Media
-from orchestrator.media.streams import inspect
+from orchestrator.media.original import keep_original
 from orchestrator.subtitles import srt
-from orchestrator.subtitles.check import check, count
 from orchestrator.subtitles.cues import Cue
 from orchestrator.subtitles.rules import rules_for
 
-VOICE_CHANNELS = 1
-"""A dub of voices alone is mixed in mono and written to both sides."""
 SHORTEST_S = 0.1
 """Players refuse a file without a sample."""
-MIXED = 0.15
 LEVELLED = 0.7
-"""A language's shares of the merge at which its speech is mixed, and at its loudness: the picture is next."""
+"""A language's share of the merge at which its track is finished: the picture is next."""
+SPOKEN_SHARE = 0.2
+"""Of that, the share in which the speech is put together, before it is mixed."""
+BED_SHARE = 0.4
+"""A language's share of the merge in which the voices are taken out of the original, where they are."""
 
-Samples = npt.NDArray[np.float32]
+KEPT_LU = 1.0
+"""How far the loudness of a dub may be from what was asked for after some of it was changed, and its gain be kept."""
+
+
+class OriginalGoneError(OctaviaError):
+    def __init__(self) -> None:
+        message = "The uploaded file was deleted, and its sound lies beneath this dub: it cannot be mixed again."
+        super().__init__("expired", message, 410)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +76,29 @@ class Dub:
         return max(self.media.duration, *ends, SHORTEST_S)
 
     @property
+    def has_track(self) -> bool:
+        """Whether sound of ours is made; else the original's is taken over."""
+        return bool(self.spoken) or self.job.kind in OF_SUBTITLES
+
+    @property
     def format(self) -> AudioFormat:
         chosen: AudioFormat = self.job.options.get("format") or "mp3"
         return chosen
+
+    @property
+    def mix(self) -> Mix:
+        chosen: Mix = self.job.options.get("mix") or "replace"
+        return chosen
+
+    @property
+    def goal(self) -> float:
+        """The loudness asked for, in LUFS."""
+        return float(self.job.options.get("loudness") or TARGET_LUFS)
+
+
+async def dub_of(job_id: str, language: str) -> Dub:
+    """The dub in one language as it is now."""
+    return await patiently(current().engine, lambda session: _dub(session, job_id, language))
 
 
 async def place_dub(job_id: str, language: str) -> None:
@@ -96,7 +122,7 @@ async def place_dub(job_id: str, language: str) -> None:
 
 
 async def render(job_id: str, language: str) -> list[ArtifactValues]:
-    """The dub in one language and its quality report; nothing where the job gives no speech.
+    """The dub in one language; nothing where the job gives no speech.
 
     What an earlier attempt has put together is taken as it is.
     """
@@ -105,43 +131,56 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
         return []
     if finished := await _rendered(dub.job, language):
         return finished
-    cues = await target_cues(job_id, language)
+    cues = await target_cues(job_id, language, profile_of(dub.job))
+    before = await patiently(current().engine, lambda session: earlier(session, dub.job, language))
+    if before is not None and await _is_as_before(dub, before, language, cues):
+        noted = {"files": before.files, **(asdict(before.levels) if before.levels else {})}
+        await patiently(current().engine, lambda session: _note_rendered(session, dub.job, language, noted))
+        return list(before.files)
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
-        source = await stack.enter_async_context(current().storage.local(dub.media.storage_key))
+        key = before.storage_key if before else dub.media.storage_key
+        source = await stack.enter_async_context(current().storage.local(key))
         targets = dub.job.target_languages
         report = MergeProgress(current().engine, job_id, targets.index(language), len(targets))
         await stack.enter_async_context(report)
-        has_track = dub.spoken or dub.job.kind in OF_SUBTITLES
-        track, loudness = await _track(dub, scratch, report) if has_track else (None, None)
+        has_track = dub.has_track or (before is not None and before.levels is not None)
+        track = await _track(dub, source, before, scratch, report) if has_track else None
         report(LEVELLED)
-        result = await _finished(dub, language, source, track, cues, scratch, report)
+        redone = before is not None and not dub.job.options.get("burn_in")
+        if before is not None and not redone:  # a picture that was painted on is painted on anew from the media's
+            source = await stack.enter_async_context(current().storage.local(dub.media.storage_key))
+        path = track.path if track else None
+        result = await _finished(dub, language, source, path, cues, scratch, report, redone=redone)
         report(1.0)
         name = f"{language}{result.suffix}"
-        measured, stored = await asyncio.gather(
-            _report(dub, language, result, cues, loudness),
-            current().storage.put_file(keys.artifact(job_id, name), result),
-        )
+        stored = await current().storage.put_file(keys.artifact(job_id, name), result)
     kind = "video" if result.suffix == ".mp4" else "audio"
     content_type = "video/mp4" if kind == "video" else CONTENT_TYPES[dub.format]
-    data = json.dumps(measured, indent=1).encode()
-    files = [
-        described(kind, language, name, content_type, keys.artifact(job_id, name), stored),
-        await publish(job_id, "quality_report", language, f"quality.{language}.json", "application/json", data),
-    ]
-    await patiently(current().engine, lambda session: _note_rendered(session, dub.job, language, files))
+    files = [described(kind, language, name, content_type, keys.artifact(job_id, name), stored)]
+    noted = {"files": files, **(asdict(track.levels) if track else {})}
+    await patiently(current().engine, lambda session: _note_rendered(session, dub.job, language, noted))
     return files
+
+
+async def _is_as_before(dub: Dub, before: Earlier, language: str, cues: Sequence[Cue]) -> bool:
+    """Whether nothing of this language's dub is other than in the files there are."""
+    if list(before.clips) != clips_of(rendition for _, rendition in dub.spoken):
+        return False
+    if dub.job.kind != "video_translation" and before.levels is None:  # its own sound, and no subtitles inside
+        return True
+    return list(cues) == list(await target_cues(before.job_id, language, profile_of(dub.job)))
 
 
 async def _rendered(job: Job, language: str) -> list[ArtifactValues]:
     """The files that were noted as finished, where all of them are there."""
-    files: list[ArtifactValues] = job.rendered.get(language, [])
+    files: list[ArtifactValues] = job.rendered.get(language, {}).get("files", [])
     there = [await current().storage.exists(file["storage_key"]) for file in files]
     return files if all(there) else []
 
 
-async def _note_rendered(session: AsyncSession, job: Job, language: str, files: list[ArtifactValues]) -> None:
-    values = {"rendered": Job.rendered.concat({language: files})}
+async def _note_rendered(session: AsyncSession, job: Job, language: str, noted: dict[str, Any]) -> None:
+    values = {"rendered": Job.rendered.concat({language: noted})}
     await session.execute(update(Job).where(Job.id == job.id).values(**values))
 
 
@@ -153,37 +192,50 @@ async def _dub(session: AsyncSession, job_id: str, language: str) -> Dub:
     )
 
 
-async def _track(dub: Dub, scratch: Path, report: MergeProgress) -> tuple[Path, Loudness]:
-    """The dub's sound over the whole media as a 48 kHz stereo WAV file, and the loudness it has reached."""
-    raw, finished = scratch / "raw.wav", scratch / "dub.wav"
-    measured = await write_track(_mix(dub, report), raw, VOICE_CHANNELS)
-    reached = await normalise(
-        raw, finished, measured, progress=lambda share: report(MIXED + (LEVELLED - MIXED) * share)
-    )
-    raw.unlink()
-    return finished, reached
+async def _track(dub: Dub, source: Path, before: Earlier | None, scratch: Path, report: MergeProgress) -> Track:
+    """The dub's sound over the whole media. `source`: the media, or the file there was `before`.
+
+    The gains of a dub that was there before are kept, unless its loudness left `KEPT_LU` for what was changed.
+    """
+    if before is None or before.levels is None:
+        return await _mixed(dub, source, None, scratch, report)
+    if dub.mix == "replace" and dub.job.kind == "video_translation":
+        clips = clips_of(rendition for _, rendition in dub.spoken)
+        track = await patched(source, before.clips, clips, dub.seconds, before.levels, scratch)
+    else:
+        track = await _mixed(dub, source, before.levels, scratch, report)
+    if abs(track.loudness.integrated - dub.goal) <= KEPT_LU or track.loudness.is_silent:
+        return track
+    return await _mixed(dub, source, None, scratch, report)
 
 
-async def _mix(dub: Dub, report: MergeProgress) -> AsyncIterator[Samples]:
-    """The mix in blocks. Rendering runs in a thread, which fetches each clip from storage when its turn comes."""
-    loop = asyncio.get_running_loop()
-    storage = current().storage
+async def _mixed(dub: Dub, source: Path, levels: Levels | None, scratch: Path, report: MergeProgress) -> Track:
+    begun = BED_SHARE if dub.mix == "keep_background" else 0.0
+    spoken = begun + (LEVELLED - begun) * SPOKEN_SHARE
+    clips = clips_of(rendition for _, rendition in dub.spoken)
+    async with AsyncExitStack() as stack:
+        if dub.job.regenerates is not None and dub.mix != "replace":
+            source = await stack.enter_async_context(_original(dub, source, scratch))
+        made = beds.bed(
+            str(dub.job.regenerates or dub.job.id), dub.mix, source, scratch, dub.seconds, report.part(0.0, begun)
+        )
+        bed = await stack.enter_async_context(made)
+        voice = stem(clips, dub.seconds, report.part(begun, spoken))
+        return await mixed(voice, bed, scratch, dub.goal, levels=levels, progress=report.part(spoken, LEVELLED))
 
-    def read(clip: Clip) -> Samples:
-        data = asyncio.run_coroutine_threadsafe(storage.read(clip.key), loop).result()
-        samples: Samples = soundfile.read(io.BytesIO(data), dtype="float32")[0]
-        return samples
 
-    clips = [
-        Clip(rendition.audio_key or "", round((rendition.onset or 0.0) * RATE), round((rendition.seconds or 0) * RATE))
-        for _, rendition in dub.spoken
-    ]
-    total, done = round(dub.seconds * RATE), 0
-    rendered = blocks(clips, read, total, VOICE_CHANNELS)
-    while (block := await asyncio.to_thread(next, rendered, None)) is not None:
-        yield block
-        done += len(block)
-        report(MIXED * done / total)
+@asynccontextmanager
+async def _original(dub: Dub, before: Path, scratch: Path) -> AsyncIterator[Path]:
+    """The original's sound for a bed: the media, or where that is deleted what the video made before has of it."""
+    if dub.media.available and await current().storage.exists(dub.media.storage_key):
+        async with current().storage.local(dub.media.storage_key) as path:
+            yield path
+        return
+    if dub.job.kind != "video_translation":
+        raise OriginalGoneError
+    original = scratch / "original.mka"
+    await keep_original(before, original)
+    yield original
 
 
 async def _finished(
@@ -194,6 +246,8 @@ async def _finished(
     cues: Sequence[Cue],
     scratch: Path,
     report: MergeProgress,
+    *,
+    redone: bool = False,
 ) -> Path:
     """The file the user gets, with the original's sound where no speech of ours replaces it."""
 
@@ -205,10 +259,13 @@ async def _finished(
         await encode_audio(track or source, result, dub.format, seconds=dub.seconds, progress=progress)
         return result
     result = scratch / "dub.mp4"
-    subtitles = []
-    if cues:
+    subtitles: list[SoftSubtitles] = []
+    burn = None
+    if cues and dub.job.options.get("burn_in"):
+        burn = BurnedSubtitles(language, cues, _columns(language, dub.job))
+    elif cues:
         path = scratch / "subtitles.srt"
-        await asyncio.to_thread(lambda: path.write_text(srt.dumps(cues), encoding="utf-8"))
+        await asyncio.to_thread(lambda: path.write_text(srt.dumps(cues, language), encoding="utf-8"))
         subtitles.append(SoftSubtitles(language, path))
     await merge(
         source,
@@ -217,31 +274,14 @@ async def _finished(
         language=language,
         original_language=dub.job.source_language or dub.job.detected_language,
         subtitles=subtitles,
+        burn=burn,
+        redone=redone,
         progress=progress,
     )
     return result
 
 
-async def _report(
-    dub: Dub, language: str, result: Path, cues: Sequence[Cue], loudness: Loudness | None
-) -> dict[str, Any]:
-    """What was measured of the finished file, how loud its sound was made, and how the speech fits."""
-    container = await inspect(result)
-    placements = place(
-        [segment.start for segment, _ in dub.spoken],
-        [rendition.seconds or 0.0 for _, rendition in dub.spoken],
-        dub.seconds,
-    )
-    spoken = [
-        Spoken(segment.index, rendition.speed or 1.0, rendition.seconds or 0.0, rendition.overflow or 0.0, placement)
-        for (segment, rendition), placement in zip(dub.spoken, placements, strict=True)
-    ]
-    report = quality_report(
-        spoken,
-        loudness=loudness,
-        media_seconds=dub.media.duration,
-        output_seconds=container.duration or 0.0,
-        subtitle_violations=await asyncio.to_thread(lambda: count(check(cues, rules_for(language)))),
-        flags=sorted({warning["code"] for warning in dub.job.warnings}),
-    )
-    return {"language": language, **report}
+def _columns(language: str, job: Job) -> float:
+    """How many narrow characters a line of a job's subtitles may have."""
+    rules = rules_for(language, profile_of(job))
+    return rules.line_length / rules.widths[0]

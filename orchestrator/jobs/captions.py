@@ -7,7 +7,7 @@ the body of a durable step, as in hearing.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -23,17 +23,21 @@ from orchestrator.jobs import progress, rows
 from orchestrator.jobs.advance import SUBTITLES_SHARE, advance
 from orchestrator.jobs.context import current
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
-from orchestrator.jobs.writing import ArtifactValues, encoded, publish, wanted_formats
+from orchestrator.jobs.subtitling import Texts, encoded, profile_of, warn_of_rules
+from orchestrator.jobs.terms import terms_of, translate
+from orchestrator.jobs.writing import ArtifactValues, publish, wanted_formats
 from orchestrator.media.models import Media
 from orchestrator.subtitles import reader
-from orchestrator.subtitles.check import Violation, check, count
+from orchestrator.subtitles.check import Violation, check
 from orchestrator.subtitles.cues import Cue
 from orchestrator.subtitles.markup import Marked, put_back, split
 from orchestrator.subtitles.reader import CONTENT_TYPES, SubtitleFile
 from orchestrator.subtitles.remarks import told
-from orchestrator.subtitles.rules import rules_for
+from orchestrator.subtitles.repair import repair
+from orchestrator.subtitles.rules import Rules, rules_for
 from orchestrator.subtitles.spoken import spoken
-from orchestrator.subtitles.whole import Reading, passages, sentences, shared_out
+from orchestrator.subtitles.transcript import Said
+from orchestrator.subtitles.whole import JOIN_GAP_S, Reading, passages, sentences, shared_out
 
 CUES_A_PASSAGE = {"subtitle_translation": 100, "subtitle_to_audio": 12}
 """How much of a file is done at once: translating takes little for each cue, speaking much."""
@@ -94,17 +98,25 @@ async def translated_cues(segments: Sequence[SegmentRow], job: Job, target: str)
     """The renditions of a passage's cues in a language, translated as whole sentences. Rows to be stored."""
     source = segments[0].language
     if base(source) == base(target):
-        return [_rendition(job, each, target, each.text, None) for each in segments]
+        return [_rendition(job, each, target, each.text, None) | {"missing_terms": []} for each in segments]
     read = sentences([Reading(each.start, each.end, each.text, each.speaker or "") for each in segments], source)
-    found = await current().models.translate([each.text for each in read], source, target)
-    best = [each[0] if each else Hypothesis(sentence.text, 0.0) for sentence, each in zip(read, found, strict=True)]
-    texts = await asyncio.to_thread(shared_out, read, [each.text for each in best], len(segments), target)
+    terms, sought = terms_of(job, source, target), [each.text for each in read]
+    found = await translate(current().models, terms, sought, source, target)
+    rules = rules_for(target, profile_of(job))
+    best = [
+        each.found[0] if each.found else Hypothesis(sentence.text, 0.0)
+        for sentence, each in zip(read, found, strict=True)
+    ]
+    texts = await asyncio.to_thread(shared_out, read, [each.text for each in best], len(segments), target, rules)
     scores: dict[int, float] = {}
-    for sentence, hypothesis in zip(read, best, strict=True):
+    lacking: dict[int, list[str]] = {}
+    for sentence, hypothesis, each in zip(read, best, found, strict=True):
         for part in sentence.parts:
             scores[part.cue] = min(scores.get(part.cue, 0.0), hypothesis.score)
+            lacking.setdefault(part.cue, []).extend(term.source for term in each.missing)
     return [
         _rendition(job, segment, target, segment.text if text is None else text, scores.get(at))
+        | {"missing_terms": lacking.get(at, [])}
         for at, (segment, text) in enumerate(zip(segments, texts, strict=True))
     ]
 
@@ -124,34 +136,43 @@ async def write_translation(job_id: str) -> list[ArtifactValues]:
     written: list[ArtifactValues] = []
     for target in job.target_languages:
         texts = await _texts(job_id, target)
+        rules = rules_for(target, profile_of(job))
         kind = script.file.document.format
-        data = await asyncio.to_thread(_translated_file, script, texts, target)
-        written.append(await publish(job_id, "subtitles", target, f"{target}.{kind}", CONTENT_TYPES[kind], data))
-        plain = [
-            Cue(max(0.0, each.start), max(0.0, each.start, each.end), tuple(texts.get(at, each.text).split("\n")))
-            for at, each in enumerate(script.readings)
-        ]
-        await patiently(current().engine, partial(_warn_of_rules, job.id, target, check(plain, rules_for(target))))
-        for other in wanted_formats(job, ()):
-            if other != kind:
+        plain = _plain(script, texts, target, profile_of(job))
+        broken = await asyncio.to_thread(check, plain.cues, rules)
+        await patiently(current().engine, partial(_warn_of_rules, job.id, rules, broken))
+        if kind != "json":
+            data = await asyncio.to_thread(_translated_file, script, texts, target)
+            written.append(await publish(job_id, "subtitles", target, f"{target}.{kind}", CONTENT_TYPES[kind], data))
+        others = wanted_formats(job, ())
+        if job.options.get("subtitle_profile"):
+            plain = replace(plain, cues=(await asyncio.to_thread(repair, plain.cues, rules)).cues)
+        for other in dict.fromkeys((*(["json"] if kind == "json" else []), *others)):
+            if other != kind or kind == "json":
                 data = await encoded(other, plain)
                 name = f"{target}.{other}"
                 written.append(await publish(job_id, "subtitles", target, name, CONTENT_TYPES[other], data))
     return written
 
 
-async def _warn_of_rules(job_id: UUID, language: str, broken: Sequence[Violation], session: AsyncSession) -> None:
+def _plain(script: Script, texts: dict[int, str], language: str, profile: Rules) -> Texts:
+    """The translation without the file's tags, at the file's times; a pause begins a new paragraph."""
+    cues: list[Cue] = []
+    said: list[Said] = []
+    for at, each in enumerate(script.readings):
+        text = texts.get(at, each.text)
+        speaker = each.voice.rpartition("/")[2] or None
+        start = max(0.0, each.start)
+        paragraph = said[-1].passage if said else 0
+        said.append(Said(text, paragraph + bool(cues and start - cues[-1].end > JOIN_GAP_S), speaker))
+        cues.append(Cue(start, max(start, each.end), tuple(text.split("\n")), speaker))
+    return Texts(language, cues, said, profile)
+
+
+async def _warn_of_rules(job_id: UUID, rules: Rules, broken: Sequence[Violation], session: AsyncSession) -> None:
     """Say how many cues are hard to read: their text grew, their times are the original's."""
-    counted = count(broken)
-    rules = rules_for(language)
-    limits = {
-        "lines": f"have more than {rules.lines} lines",
-        "reading_speed": f"are to be read faster than {rules.reading_speed:g} characters a second",
-    }
-    said = [f"{counted[rule]} {words}" for rule, words in limits.items() if counted.get(rule)]
-    if said:
-        message = f"Of the cues in '{language}' {' and '.join(said)}: their times are those of the original."
-        await progress.warn(session, job_id, "hard_to_read", message)
+    felt = [each for each in broken if each.rule in ("lines", "reading_speed", "reading_words")]
+    await warn_of_rules(session, job_id, rules, felt, "their times are those of the original.")
 
 
 async def _script(media: Media) -> Script:

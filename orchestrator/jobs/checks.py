@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.capabilities import PIVOT, Capabilities, base
+from orchestrator.dubbing.balance import Mix
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
-from orchestrator.jobs.schemas import JobRequest, Languages, RouteView, VoiceView
+from orchestrator.jobs.schemas import JobOptions, JobRequest, Languages, RouteView, VoiceView
 from orchestrator.media.models import Media
 
 CAN_GET = {
@@ -48,6 +49,43 @@ class UnavailableLanguageError(OctaviaError):
         super().__init__(code, said, 422, available=names, targets={each.language: each.can for each in offers})
 
 
+class NoSeparationError(OctaviaError):
+    """Nothing is configured that could take the voices out of the original."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no_separation",
+            "keep_background needs a model that takes the voices out of the original's sound, and none is configured "
+            "here. Ask for options.mix 'voice_over' or 'replace'; the operator can set OCTAVIA_SEPARATE.",
+            422,
+        )
+
+
+class NoCloningError(OctaviaError):
+    """No voice of the language can speak like somebody else."""
+
+    def __init__(self, languages: Iterable[str]) -> None:
+        super().__init__(
+            "no_cloning",
+            f"Voices cannot be cloned for {', '.join(languages)} here: no voice of the language can speak like "
+            "somebody else, or its licence does not allow it. Ask without options.clone_voices for a voice of ours; "
+            "GET /v1/languages shows which voices clone.",
+            422,
+        )
+
+
+class NoDiarizationError(OctaviaError):
+    """Nothing is configured that could tell speakers apart."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no_diarization",
+            "Nothing here tells speakers apart, so all are spoken with one voice. Ask without options.speakers; the "
+            "operator can set OCTAVIA_DIARIZE.",
+            422,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What a target language `can` get: "speech" (with subtitles), "subtitles", or "nothing"; `lack` says why no more.
@@ -73,8 +111,8 @@ def check_media(request: JobRequest, media: Media) -> None:
     if request.kind in OF_SUBTITLES:
         if media.subtitles is None:
             raise UnfitMediaError(
-                f"'{media.filename}' is no subtitle file. Upload srt, vtt, ass or ssa, or ask for the kind 'subtitles' "
-                "to have some made."
+                f"'{media.filename}' is no subtitle file. Upload srt, vtt, ass, ssa or txt, or ask for the kind "
+                "'subtitles' to have some made."
             )
         return
     if media.subtitles is not None:
@@ -103,6 +141,29 @@ def languages_of(request: JobRequest, media: Media) -> Way:
     if source is None:
         raise SourceLanguageNeededError(media)
     return Way(source, request.target_languages or [source])
+
+
+def check_voices(options: JobOptions, asked: Way, known: Capabilities) -> None:
+    """Raises NoCloningError, NoDiarizationError where the loaded models cannot give the voices that are asked for."""
+    if options.clone_voices:
+        own = asked.source and base(asked.source)
+        dubbed = [target for target in asked.targets if base(target) != own]
+        without = [target for target in dubbed if known.cloning_voice(target) is None]
+        if without:
+            raise NoCloningError(without)
+    if options.speakers is not None and options.speakers > 1 and known.diarizer is None:
+        raise NoDiarizationError
+
+
+def check_mix(mix: str | None, known: Capabilities) -> None:
+    """Raises NoSeparationError where the loaded models cannot mix a dub so."""
+    if mix not in (None, *mixes(known)):
+        raise NoSeparationError
+
+
+def mixes(known: Capabilities) -> list[Mix]:
+    """The ways in which a dub can be mixed with the original's sound."""
+    return ["replace", "voice_over", *(("keep_background",) if known.separator else ())]
 
 
 def check_languages(request: JobRequest, asked: Way, known: Capabilities) -> None:
@@ -142,16 +203,16 @@ def _leads(source: str | None, target: str, known: Capabilities) -> bool:
     return source is not None and bool(known.route(source, target))
 
 
-def notices(kind: str, asked: Way, voice: str | None, known: Capabilities) -> list[tuple[str, str]]:
+def notices(kind: str, asked: Way, options: JobOptions, known: Capabilities) -> list[tuple[str, str]]:
     """What to know of a job that can be done, as (code, message), each once."""
     found: dict[tuple[str, str], None] = {}
     for target in asked.targets:
-        found |= dict.fromkeys(remarks(kind, asked.source, target, voice, known))
+        found |= dict.fromkeys(remarks(kind, asked.source, target, options, known))
     return list(found)
 
 
 def remarks(
-    kind: str, source: str | None, target: str, voice: str | None, known: Capabilities
+    kind: str, source: str | None, target: str, options: JobOptions, known: Capabilities
 ) -> list[tuple[str, str]]:
     """What to tell the user of a pair that can be had, as (code, message); `source` None: not known yet."""
     if source is not None and base(source) == base(target):
@@ -167,7 +228,10 @@ def remarks(
                 "Other text comes out wrong; the standard set has real models.",
             )
         )
-    speaker = known.voice_for(target, voice) if kind in SPOKEN else None
+    speaker = known.voice_for(target, options.voice, options.gender) if kind in SPOKEN else None
+    if speaker is not None and options.gender and speaker.gender != options.gender:
+        message = f"There is no {options.gender} voice for '{target}': '{speaker.name}' speaks instead."
+        found.append(("no_voice_of_gender", message))
     if speaker is not None and base(speaker.language) != base(target):
         found.append(
             (
@@ -186,6 +250,8 @@ def languages(known: Capabilities) -> Languages:
         heard=sorted(known.heard),
         routes=[_route(known, source, target) for source in sources for target in sorted(known.targets(source))],
         voices=[VoiceView.model_validate(voice) for voice in known.voices],
+        mixes=mixes(known),
+        speakers_told_apart=known.diarizer is not None,
     )
 
 

@@ -3,23 +3,23 @@
 import asyncio
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from orchestrator.capabilities import Voice, base
+from orchestrator.capabilities import base
 from orchestrator.dubbing import fit
 from orchestrator.dubbing.edges import QUIET_S, audible, heard
 from orchestrator.dubbing.fit import Candidate, Choice, slot_of, slot_of_cue
 from orchestrator.dubbing.mix import RATE, resample
-from orchestrator.dubbing.pace import Planned, VoiceSpeeds, tempo
+from orchestrator.dubbing.pace import Planned, tempo
 from orchestrator.inference import Utterance
 from orchestrator.jobs import keys
+from orchestrator.jobs.casting import Speaker
 from orchestrator.jobs.context import current
-from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs.models import Rendition, SegmentRow
 from orchestrator.jobs.scratch import scratch_folder
 
 SEED = 0
@@ -27,24 +27,11 @@ SEED = 0
 Samples = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """The voice that speaks, and the real speeds it is asked for."""
-
-    voice: str
-    speeds: VoiceSpeeds
-
-
-def speaker_of(job: Job, voice: Voice) -> Speaker:
-    """A job's voice with the speeds it had when the job began, less any that it has lost since."""
-    kept = job.voice_speeds.get(voice.name)
-    return Speaker(voice.name, VoiceSpeeds.read(kept).within(voice.speeds) if kept else voice.speeds)
-
-
 async def plan_passage(
-    spoken: Sequence[tuple[SegmentRow, Rendition]], speaker: Speaker, *, read_aloud: bool = False
+    spoken: Sequence[tuple[SegmentRow, Rendition]], speakers: Sequence[Speaker], *, read_aloud: bool = False
 ) -> list[Choice]:
-    """For each segment the translation and speed that fit. Only where the best is not at ease others are measured.
+    """For each segment the translation and speed that fit its speaker. Others than the best are measured where it is
+    not at ease.
 
     `read_aloud`: the segments' times are those of cues, which stay longer than their words take.
     """
@@ -52,7 +39,7 @@ async def plan_passage(
     slots = [slot(segment.start, segment.end, segment.next_start) for segment, _ in spoken]
     renditions = [rendition for _, rendition in spoken]
     turns = {at for at in range(1, len(spoken)) if spoken[at][0].speaker != spoken[at - 1][0].speaker}
-    best = await _measured([rendition.candidates[:1] for rendition in renditions], renditions, speaker)
+    best = await _measured([rendition.candidates[:1] for rendition in renditions], renditions, speakers)
     first = fit.plan(slots, best, turns)
     others = [
         rendition.candidates[1:] if fit.needs_others(choice) else []
@@ -60,17 +47,17 @@ async def plan_passage(
     ]
     if not any(others):
         return first
-    more = await _measured(others, renditions, speaker)
+    more = await _measured(others, renditions, speakers)
     return fit.plan(slots, [[*one, *rest] for one, rest in zip(best, more, strict=True)], turns)
 
 
 async def _measured(
-    texts: Sequence[Sequence[dict[str, Any]]], renditions: Sequence[Rendition], speaker: Speaker
+    texts: Sequence[Sequence[dict[str, Any]]], renditions: Sequence[Rendition], speakers: Sequence[Speaker]
 ) -> list[list[Candidate]]:
     """The translations of each segment with the seconds they are heard for, by the voice, all asked for at once."""
     utterances = [
-        Utterance(each["text"], rendition.language, speaker.voice, 1.0, SEED)
-        for group, rendition in zip(texts, renditions, strict=True)
+        Utterance(each["text"], rendition.language, speaker.voice, 1.0, SEED, speaker.like)
+        for group, rendition, speaker in zip(texts, renditions, speakers, strict=True)
         for each in group
     ]
     seconds = iter(await current().models.seconds(utterances))
@@ -82,7 +69,7 @@ async def speak(segment: SegmentRow, rendition: Rendition, speaker: Speaker, cho
     samples, speed = await _spoken(rendition.language, speaker, choice)
     seconds = len(samples) / RATE
     file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="WAV", subtype="PCM_16")
+    soundfile.write(file, samples, RATE, format="FLAC", subtype="PCM_16")
     key = keys.rendition(str(segment.job_id), rendition.language, segment.index)
     await current().storage.put_bytes(key, file.getvalue())
     return {
@@ -104,7 +91,7 @@ async def _spoken(language: str, speaker: Speaker, choice: Choice) -> tuple[Samp
     What the voice does not reach by itself, and what it misses, a filter adds.
     """
     speeds, speed = speaker.speeds, choice.fit.speed
-    asked = Utterance(choice.candidate.text, language, speaker.voice, speeds.asked(speed), SEED)
+    asked = Utterance(choice.candidate.text, language, speaker.voice, speeds.asked(speed), SEED, speaker.like)
     speech = await current().models.synthesize(asked)
     samples = await asyncio.to_thread(lambda: heard(resample(speech.samples, speech.sample_rate), RATE))
     planned = Planned(choice.fit.seconds + QUIET_S / speed, choice.fit.seconds, choice.slot.seconds)

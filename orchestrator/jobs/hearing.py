@@ -13,7 +13,6 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 import numpy as np
-import numpy.typing as npt
 from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from orchestrator.database import patiently
 from orchestrator.dubbing.onsets import snap
 from orchestrator.dubbing.segments import close
+from orchestrator.dubbing.speakers import Turn, spoken_by
 from orchestrator.dubbing.timeline import Interval, Window, Word
 from orchestrator.dubbing.windows import cut_windows, merge_intervals
 from orchestrator.inference import SPEECH_RATE, Heard, SpeechActivity
@@ -30,10 +30,10 @@ from orchestrator.jobs.context import current
 from orchestrator.jobs.kinds import OF_SUBTITLES
 from orchestrator.jobs.models import HeardWindow, Job, SegmentRow
 from orchestrator.jobs.scratch import scratch_folder
+from orchestrator.jobs.sound import read_sound, samples_of_sound, seconds_of_sound
 from orchestrator.media.audio import extract_speech_audio
 from orchestrator.media.models import Media
 
-BYTES_PER_SAMPLE = 2
 PIECE_S = 300
 """Voice activity is asked for in pieces of this length, so that memory does not grow with the file."""
 PIECES_AT_ONCE = 2
@@ -68,6 +68,9 @@ async def begin(job_id: str) -> dict[str, Any]:
         "source": source,
         "kind": job.kind,
         "paid": job.credits > 0,
+        "cloned": bool(job.options.get("clone_voices")),
+        "speakers": job.kind not in OF_SUBTITLES,
+        "regenerates": job.regenerates is not None,
     }
 
 
@@ -105,12 +108,14 @@ async def listen(job_id: str) -> int:
 
     if there := await patiently(current().engine, known):
         return there
-    samples = await current().storage.size(keys.speech(job_id)) // BYTES_PER_SAMPLE
+    samples = await samples_of_sound(job_id)
     gate = asyncio.Semaphore(PIECES_AT_ONCE)
 
     async def piece(start: int) -> SpeechActivity:
         async with gate:
-            return await current().models.speech_activity(await _audio(job_id, start, start + PIECE_S * SPEECH_RATE))
+            return await current().models.speech_activity(
+                await read_sound(job_id, start, start + PIECE_S * SPEECH_RATE)
+            )
 
     starts = range(0, samples, PIECE_S * SPEECH_RATE)
     found = await asyncio.gather(*(piece(start) for start in starts))
@@ -195,7 +200,7 @@ async def close_passages(job_id: str, window: int, state: Segmented, final: bool
     async def work(session: AsyncSession) -> Segmented:
         words = await _words_until(session, job_id, window, state["rest"])
         following = None if final else await session.get_one(HeardWindow, (UUID(job_id), window + 1))
-        heard_until = await _seconds(job_id) if following is None else following.start
+        heard_until = await seconds_of_sound(job_id) if following is None else following.start
         closed, left = close(words, heard_until=heard_until, final=final)
         segments = [(at, segment) for at, passage in enumerate(closed) for segment in passage.segments]
         onsets = [segment.start for _, segment in segments[1:]] + [left[0].start if left else heard_until]
@@ -231,7 +236,8 @@ async def _words_until(session: AsyncSession, job_id: str, window: int, rest: in
     wanted = 0
     for index in range(window, -1, -1):
         heard = await session.get_one(HeardWindow, (UUID(job_id), index))
-        words = [Word(language=heard.language, **word) for word in heard.words or []] + words
+        said = [Word(language=heard.language, **word) for word in heard.words or []]
+        words = spoken_by(said, [Turn(*turn) for turn in heard.turns or ()]) + words
         wanted = wanted or len(words) + rest
         if len(words) >= wanted:
             break
@@ -239,7 +245,7 @@ async def _words_until(session: AsyncSession, job_id: str, window: int, rest: in
 
 
 async def _hear(job_id: str, window: HeardWindow, language: str | None) -> Heard:
-    audio = await _audio(job_id, round(window.start * SPEECH_RATE), round(window.end * SPEECH_RATE))
+    audio = await read_sound(job_id, round(window.start * SPEECH_RATE), round(window.end * SPEECH_RATE))
     return await current().models.transcribe(audio, language)
 
 
@@ -266,16 +272,6 @@ async def _store_heard(session: AsyncSession, job_id: str, window: HeardWindow, 
         )
         .values(language=heard.language, language_probability=heard.language_probability, words=words)
     )
-
-
-async def _audio(job_id: str, start: int, stop: int) -> npt.NDArray[np.float32]:
-    """Samples [start, stop) of the job's sound, float32 in [-1, 1]."""
-    data = await current().storage.read_range(keys.speech(job_id), start * BYTES_PER_SAMPLE, stop * BYTES_PER_SAMPLE)
-    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
-
-
-async def _seconds(job_id: str) -> float:
-    return await current().storage.size(keys.speech(job_id)) / BYTES_PER_SAMPLE / SPEECH_RATE
 
 
 def _window_row(job_id: str, window: Window, speech: Sequence[Interval]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from orchestrator.database import is_outage, patiently
 from orchestrator.jobs import durable
+from orchestrator.observability.metrics import BEAT, TAKEN_OVER
 
 log = structlog.get_logger(__name__)
 
@@ -116,6 +117,7 @@ class Heartbeat:
     async def _beat(self) -> None:
         async with self._engine.begin() as connection:
             await connection.execute(_BEAT, self._me)
+        BEAT.set_to_current_time()
         self._well_since = self._well_since or time.monotonic()
 
     async def _reap(self) -> None:
@@ -135,6 +137,7 @@ class Heartbeat:
                 await connection.execute(_NOTE_LOST_RUNS, {"executors": lost})
         if dead:
             count = await asyncio.to_thread(durable.take_over, dead)
+            TAKEN_OVER.inc(count)
             log.warning("took over the work of workers that are gone", workers=dead, workflows=count)
 
     async def _give_back_orphans(self) -> None:

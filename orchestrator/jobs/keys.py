@@ -16,9 +16,24 @@ def speech(job_id: str) -> str:
     return f"jobs/{job_id}/work/speech.pcm"
 
 
+def background(job_id: str) -> str:
+    """The media's sound without its voices: 48 kHz stereo FLAC. Kept with the results, which may be made anew of it."""
+    return f"jobs/{job_id}/kept/background.flac"
+
+
+def reference(job_id: str, speaker: str) -> str:
+    """The clip a speaker's voice is cloned from, a mono WAV file. Kept as `rendition` is."""
+    return f"jobs/{job_id}/kept/reference/{speaker or 'all'}.wav"
+
+
 def rendition(job_id: str, language: str, segment: int) -> str:
-    """One segment's speech at the mix's rate, a mono WAV file."""
-    return f"jobs/{job_id}/work/{language}/{segment:06d}.wav"
+    """One segment's speech at the mix's rate, a mono FLAC file. Kept with the results, which may be made anew of it."""
+    return f"jobs/{job_id}/kept/{language}/{segment:06d}.flac"
+
+
+def is_kept(key: str) -> bool:
+    """Whether an object is kept with the job's results; what was made on the way is not."""
+    return "/kept/" in key
 
 
 def artifact(job_id: str, name: str) -> str:

@@ -15,5 +15,8 @@ SOUND_FORMATS = ("audio_translation", "subtitle_to_audio")
 TEXT_FORMATS = ("video_translation", "audio_translation", "subtitles", "subtitle_translation")
 """Kinds that write subtitles, in formats to choose."""
 
+HEARD_TEXT = ("video_translation", "audio_translation", "subtitles")
+"""Kinds that know when each word of the original is said."""
+
 WITHOUT_TARGET = ("subtitles", "subtitle_to_audio")
 """Kinds that may stay in the language of the original."""

@@ -28,8 +28,12 @@ StepName = Literal[
     "place",
     "write_subtitles",
     "render",
-    "read_cues",
-    "write_translation",
+    "prepare",
+    "measure",
+    "plan_speakers",
+    "tell_apart",
+    "settle_speakers",
+    "take_references",
 ]
 """Names of durable steps, which are stored: one is never renamed."""
 
@@ -53,6 +57,8 @@ LIMITS: Mapping[StepName, Limit] = {
     "write_subtitles": Limit(seconds=300, per_second=0.2),
     # A picture that must be transcoded: 4K on two slow cores takes five times real time.
     "render": Limit(seconds=600, per_second=10),
+    # Of a dub that is read back as a whole: Whisper on two busy cores takes half of real time.
+    "measure": Limit(seconds=900, per_second=5),
     # Of the window's or passage's: a replica takes a tenth of real time, behind a queue of others a minute.
     "transcribe": Limit(seconds=300, per_second=20),
     "translate": Limit(seconds=300, per_second=20),
@@ -62,11 +68,17 @@ LIMITS: Mapping[StepName, Limit] = {
     # Of a subtitle file's last cue. Fifty thousand cues are read in 16 s and written in 14 on two busy cores.
     "read_cues": Limit(seconds=600),
     "write_translation": Limit(seconds=600),
+    # Of at most ten minutes: pyannote takes longer than the recording lasts on one core.
+    "tell_apart": Limit(seconds=7200),
+    "take_references": Limit(seconds=300, per_second=0.5),
     # Rows alone.
+    "plan_speakers": Limit(seconds=120),
+    "settle_speakers": Limit(seconds=300, per_second=0.1),
     "begin": Limit(seconds=120),
     "note_silence": Limit(seconds=120),
     "check_route": Limit(seconds=120),
     "segment": Limit(seconds=300),
+    "prepare": Limit(seconds=300, per_second=0.1),
     "place": Limit(seconds=300, per_second=0.1),
 }
 """Those that nothing else is set for."""
@@ -75,6 +87,8 @@ DOING: Mapping[StepName, str] = {
     "extract": "Extracting the sound",
     "listen": "Finding the speech",
     "detect": "Detecting the language",
+    "tell_apart": "Telling the speakers apart",
+    "take_references": "Taking the speakers' own sound",
     "transcribe": "Hearing a part of the file",
     "translate": "Translating a passage",
     "speak": "Speaking a passage",
@@ -82,6 +96,7 @@ DOING: Mapping[StepName, str] = {
     "read_cues": "Reading the subtitles",
     "write_translation": "Writing the translated subtitles",
     "render": "Putting the result together",
+    "measure": "Measuring the result",
 }
 """What the steps that take long do, for people."""
 

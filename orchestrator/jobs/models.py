@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -43,6 +44,13 @@ class Job(Base):
         UniqueConstraint("user_id", "idempotency_key"),
         Index("ix_job_user_id_id", "user_id", "id"),
         Index("ix_job_pending", "id", postgresql_where=text("status = 'pending'")),
+        Index("ix_job_regenerates", "regenerates"),
+        Index(
+            "uq_job_regenerating",
+            "regenerates",
+            unique=True,
+            postgresql_where=text("status in ('pending', 'processing')"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
@@ -54,6 +62,13 @@ class Job(Base):
     detected_language: Mapped[str | None]
     target_languages: Mapped[list[str]] = mapped_column(ARRAY(Text))
     options: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
+    glossary: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list, server_default=text("'[]'::jsonb"))
+    """The user's terms as they were when it was asked for (see `terms`)."""
+    regenerates: Mapped[UUID | None] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    """The job whose files this one makes anew after its transcript was edited (see `orchestrator.editing`). Such a job
+    has no files of its own: at its completion they become the other's."""
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    """The revision of the transcript that its files are of; that of a regeneration's are to be of."""
     voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict)
     """The voice chosen for each target language when the work began."""
     voice_speeds: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
@@ -80,7 +95,12 @@ class Job(Base):
     last_event_before: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     """Id of the last event before this attempt: whoever follows the job is told what came after it."""
     rendered: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
-    """By language, the files of a dub that is finished: a later attempt takes them as they are."""
+    """By language, of a dub that is finished, its files ("files"), which a later attempt takes as they are, and the
+    gains it was mixed with ("gain_db", "voice_db", "bed_db"; not there where the original's sound was kept)."""
+    quality: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'::jsonb"))
+    """By language, the summary of its dub's quality report."""
+    traceparent: Mapped[str | None]
+    """Of the request that asked for it, where that was traced: its steps and the e-mail about it join the trace."""
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -112,6 +132,7 @@ class Job(Base):
         return self.withdrawn_at is None
 
 
+Index("ix_job_processing", Job.id, postgresql_where=text("status = 'processing'"))
 Index("ix_job_due", Job.expires_at, postgresql_where=text("withdrawn_at is null"))
 Index("ix_job_unpurged", Job.withdrawn_at, postgresql_where=text("withdrawn_at is not null and purged_at is null"))
 
@@ -166,6 +187,35 @@ class HeardWindow(Base):
     language_probability: Mapped[float | None]
     words: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
     """[{"text", "start", "end", "probability"}]; None until heard, [] where nothing is said."""
+    turns: Mapped[list[list[Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    """[[start, end, speaker]] of whom the job's speakers are told apart; None where nobody does that."""
+
+
+class DiarizedPiece(Base):
+    """A stretch of audio in which speakers are told apart, and their turns in absolute seconds, named as its own."""
+
+    __tablename__ = "diarized_piece"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    index: Mapped[int] = mapped_column(primary_key=True)
+    start: Mapped[float]
+    end: Mapped[float]
+    turns: Mapped[list[list[Any]] | None] = mapped_column(JSONB(none_as_null=True))
+    """[[start, end, speaker]]; None until heard."""
+
+
+class JobSpeaker(Base):
+    """Somebody who speaks in a job's media; "" where speakers are not told apart."""
+
+    __tablename__ = "job_speaker"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    seconds: Mapped[float]
+    voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict)
+    """By target language, the voice that speaks for them."""
+    reference: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """{"key", "rate", "spans"} of the clip their voice is cloned from; None where it is not."""
 
 
 class SegmentRow(Base):
@@ -184,6 +234,10 @@ class SegmentRow(Base):
     speaker: Mapped[str | None]
     text: Mapped[str]
     words: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    number: Mapped[int | None]
+    """Its id in the transcript's revisions; None: its index, for nothing was edited before."""
+    voices: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict, server_default=sa.text("'{}'::jsonb"))
+    """The voice chosen for it alone, by target language."""
 
 
 class Rendition(Base):
@@ -208,6 +262,8 @@ class Rendition(Base):
     audio_key: Mapped[str | None]
     candidates: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, default=list)
     """The n-best translations the fit chooses from: [{"text", "score"}]."""
+    missing_terms: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=sa.text("'{}'"))
+    """Terms of the glossary that stand in the original and could not be put into the translation."""
 
 
 class Artifact(Base):

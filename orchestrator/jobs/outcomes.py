@@ -47,7 +47,7 @@ class Told:
 async def tell(session: AsyncSession, event: JobEvent) -> None:
     """Called where a job is begun or decided, in that transaction, with its event."""
     told = await about(session, event.job_id)
-    if told is None:
+    if told is None or told.job.regenerates is not None:  # who regenerates follows it
         return
     job = told.job
     if event.type == "completed":

@@ -50,6 +50,17 @@ class Places:
             self._admit()
 
     @property
+    def total(self) -> int:
+        """How many there are."""
+        return self._total
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        queues = (self._alone, *(kind.waiting for kind in self._kinds.values()))
+        return sum(not turn.cancelled() for queue in queues for turn in queue)
+
+    @property
     def working(self) -> int:
         """How many places are held."""
         return self._is_one_alone + sum(kind.working for kind in self._kinds.values())

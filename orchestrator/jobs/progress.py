@@ -16,12 +16,26 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.credits import spending
+from orchestrator.editing.adopting import adopt
 from orchestrator.jobs import messages, outcomes
 from orchestrator.jobs.models import Artifact, Job, JobAttempt, JobEvent
+from orchestrator.observability import outcomes as observed
 
 CHANNEL = "job"
 """PostgreSQL's notification channel; the payload is a job's id."""
 
+_DECIDED = (
+    Job.id,
+    Job.attempt,
+    Job.kind,
+    Job.credits,
+    Job.status,
+    Job.error,
+    Job.queued_at,
+    Job.started_at,
+    Job.finished_at,
+    Job.traceparent,
+)
 OPEN = ("pending", "processing")
 RETRYABLE = ("failed", "cancelled")
 
@@ -42,6 +56,7 @@ async def start(session: AsyncSession, job_id: UUID) -> bool:
     """pending → processing. True when this call did it."""
     changed = await _change(session, job_id, ("pending",), None, status="processing", started_at=sa.func.now())
     if changed:
+        observed.begun(session, changed)
         event = await announce(session, job_id, "progress", {"status": "processing", "progress": 0})
         await _tell(session, event)
     return changed is not None
@@ -55,7 +70,7 @@ async def begin_again(session: AsyncSession, job: Job, key: str | None) -> None:
     job.attempt += 1
     await spending.hold(session, job.user_id, job.id, job.credits, job.attempt)
     job.status, job.stage, job.progress, job.counts, job.error = "pending", None, 0, {}, None
-    job.message, job.pace, job.estimated_finish_at = None, {}, None
+    job.message, job.pace, job.estimated_finish_at, job.quality = None, {}, None, {}
     job.queued_at, job.started_at, job.finished_at = sa.func.now(), None, None
     last = sa.select(sa.func.max(JobEvent.id)).where(JobEvent.job_id == job.id)
     job.last_event_before = await session.scalar(last) or 0
@@ -134,7 +149,8 @@ async def warn(session: AsyncSession, job_id: UUID, code: str, message: str) -> 
 async def complete(
     session: AsyncSession, job_id: UUID, artifacts: Sequence[Mapping[str, Any]], attempt: int | None = None
 ) -> bool:
-    """processing → completed, publishing the artifacts (columns of `Artifact` without id and job_id).
+    """processing → completed, publishing the artifacts (columns of `Artifact` without id and job_id): of a regeneration
+    as those of the job it regenerates.
 
     True when this call decided the job; of an earlier `attempt` than the job's it decides nothing.
     """
@@ -142,8 +158,13 @@ async def complete(
     values = {"status": "completed", "progress": 100, "finished_at": now, "expires_at": now + Job.kept_for}
     decided = await _change(session, job_id, ("processing",), attempt, **values)
     if decided:
-        session.add_all(Artifact(job_id=job_id, **artifact) for artifact in artifacts)
-        await spending.spend(session, job_id, decided)
+        job = await session.get_one(Job, job_id, populate_existing=True)
+        if job.regenerates is not None:
+            await adopt(session, job, artifacts)
+        else:
+            session.add_all(Artifact(job_id=job_id, **artifact) for artifact in artifacts)
+        observed.ended(session, decided)
+        await spending.spend(session, job_id, decided.attempt)
         event = await announce(session, job_id, "completed", {"status": "completed", "progress": 100})
         await _tell(session, event)
     return decided is not None
@@ -155,7 +176,8 @@ async def fail(session: AsyncSession, job_id: UUID, code: str, message: str, att
     values = {"status": "failed", "error": error, "finished_at": sa.func.clock_timestamp()}
     decided = await _change(session, job_id, OPEN, attempt, **values)
     if decided:
-        await spending.release(session, job_id, decided)
+        observed.ended(session, decided)
+        await spending.release(session, job_id, decided.attempt)
         event = await announce(session, job_id, "failed", {"status": "failed", "error": error})
         await _tell(session, event)
     return decided is not None
@@ -166,7 +188,8 @@ async def cancel(session: AsyncSession, job_id: UUID) -> bool:
     values = {"status": "cancelled", "finished_at": sa.func.clock_timestamp()}
     decided = await _change(session, job_id, OPEN, None, **values)
     if decided:
-        await spending.release(session, job_id, decided)
+        observed.ended(session, decided)
+        await spending.release(session, job_id, decided.attempt)
         event = await announce(session, job_id, "cancelled", {"status": "cancelled"})
         await _tell(session, event)
     return decided is not None
@@ -202,16 +225,17 @@ async def _tell(session: AsyncSession, event_id: int) -> None:
 
 async def _change(
     session: AsyncSession, job_id: UUID, from_: Sequence[str], attempt: int | None, **values: Any
-) -> int | None:
-    """Change the job where it has one of these statuses and is at this attempt, or any; the attempt it is at."""
+) -> Any | None:
+    """Change the job where it has one of these statuses and is at this attempt, or any; its columns _DECIDED then."""
     this = [Job.attempt == attempt] if attempt is not None else []
-    return await session.scalar(
+    changed = await session.execute(
         sa.update(Job)
         .where(Job.id == job_id, Job.status.in_(from_), *this)
         .values(**values)
-        .returning(Job.attempt)
+        .returning(*_DECIDED)
         .execution_options(synchronize_session=False)
     )
+    return changed.one_or_none()
 
 
 def _further(before: Sequence[int] | None, now: Sequence[int]) -> list[int]:

@@ -17,6 +17,8 @@ from orchestrator.media.models import Media
 class NotRetryableError(OctaviaError):
     def __init__(self, job: Job) -> None:
         message = f"Job {job.id} is {job.status}; only a failed or cancelled job can be tried again."
+        if job.regenerates is not None:
+            message = f"Job {job.id} is a regeneration; regenerate job {job.regenerates} again instead."
         super().__init__("job_not_retryable", message, 409)
 
 
@@ -50,7 +52,7 @@ async def retry(context: AppContext, user_id: UUID, job_id: UUID, key: str | Non
             raise NotFoundError("job", job_id)
         if await _is_answered(session, job_id, key):
             return Retried(locked, new=False)
-        if locked.status not in progress.RETRYABLE:
+        if locked.status not in progress.RETRYABLE or locked.regenerates is not None:
             raise NotRetryableError(locked)
         kept = sa.select(Media).where(Media.id == locked.media_id).with_for_update(read=True)
         source = await session.scalar(kept.execution_options(populate_existing=True))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from orchestrator.accounts.authentication import CurrentUser
+from orchestrator.accounts.authentication import CallerOrigin, CurrentUser
 from orchestrator.context import Context, DbSession
 from orchestrator.downloads import deliver
 from orchestrator.errors import OctaviaError
@@ -62,10 +62,11 @@ async def create_job(
     response: Response,
     context: Context,
     user: CurrentUser,
+    origin: CallerOrigin,
     idempotency_key: IdempotencyKey = None,
 ) -> JobView:
     """Start a job on a media. While the models cannot be asked it is accepted all the same, and waits."""
-    created = await service.create(context, user.id, request, idempotency_key)
+    created = await service.create(context, user.id, request, idempotency_key, origin=origin)
     response.status_code = 201 if created.new else 200
     response.headers["Location"] = f"/v1/jobs/{created.job.id}"
     return _view(created.job, await polling.places_of(context, [created.job]))
@@ -117,7 +118,7 @@ async def get_job(
         files = [ArtifactView.model_validate(each) for each in await service.artifacts(session, job.id)]
     places = await polling.places_of(context, [job])
     response.headers.update(polling.headers(polling.tag(user.id, [polling.Seen.of(job, places)])))
-    return JobDetail(**_view(job, places).model_dump(), artifacts=files)
+    return JobDetail(**_view(job, places).model_dump(), quality=job.quality, artifacts=files)
 
 
 def _view(job: Job, places: Mapping[UUID, int]) -> JobView:

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.jobs.models import HeardWindow, Job, Rendition, SegmentRow
+from orchestrator.jobs.models import HeardWindow, Job, JobSpeaker, Rendition, SegmentRow
 
 
 async def job(session: AsyncSession, job_id: str) -> Job:
@@ -53,3 +53,9 @@ async def renditions(
     if number is not None:
         query = query.where(SegmentRow.passage == number)
     return [(row[0], row[1]) for row in await session.execute(query)]
+
+
+async def speakers(session: AsyncSession, job_id: str) -> Sequence[JobSpeaker]:
+    """Who speaks, by name; nobody before that is settled."""
+    query = select(JobSpeaker).where(JobSpeaker.job_id == UUID(job_id)).order_by(JobSpeaker.name)
+    return (await session.scalars(query)).all()

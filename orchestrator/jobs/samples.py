@@ -21,7 +21,7 @@ from orchestrator.errors import OctaviaError
 from orchestrator.jobs import keys, service
 from orchestrator.jobs.models import Artifact, Job, Rendition, SegmentRow
 from orchestrator.media.clip import clip
-from orchestrator.media.loudness import normalise, write_track
+from orchestrator.media.loudness import levelled, write_track
 from orchestrator.media.models import Media
 from orchestrator.storage import Storage
 
@@ -50,7 +50,7 @@ async def sample(context: AppContext, user_id: UUID, job_id: UUID) -> str:
         finished = await _finished(session, job, language) if job.status == "completed" else None
         ready = await _ready(session, job, language)
     if finished is not None:
-        key = f"{keys.everything(str(job_id))}/sample.mp4"
+        key = f"{keys.everything(str(job_id))}/sample-{finished.sha256[:16]}.mp4"
         onset = ready[0].onset if ready else 0.0
         start = max(0.0, min(onset - LEAD_S, media.duration - SHORTEST_S))
         shown = Excerpt(start, min(LONGEST_S, media.duration - start), ())
@@ -121,5 +121,5 @@ async def _sound(storage: Storage, shown: Excerpt, folder: Path) -> Path:
             yield block
 
     raw, finished = folder / "raw.wav", folder / "sound.wav"
-    await normalise(raw, finished, await write_track(mixed(), raw, 1))
+    await levelled(raw, finished, await write_track(mixed(), raw, 1))
     return finished

@@ -6,18 +6,23 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orchestrator.dubbing.balance import Mix
+from orchestrator.dubbing.loudness import Target
 from orchestrator.jobs import messages
-from orchestrator.jobs.kinds import SOUND_FORMATS, TEXT_FORMATS, WITHOUT_TARGET
+from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SOUND_FORMATS, SPOKEN, WITHOUT_TARGET
 from orchestrator.jobs.models import JobEvent
+from orchestrator.jobs.subtitling import check_options
 from orchestrator.languages import Language
 from orchestrator.media.audio import AudioFormat
+from orchestrator.subtitles.rules import ProfileName
 
 Kind = Literal["video_translation", "audio_translation", "subtitles", "subtitle_translation", "subtitle_to_audio"]
-SubtitleFormat = Literal["srt", "vtt", "ass"]
+SubtitleFormat = Literal["srt", "vtt", "ass", "txt", "json"]
 Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
 Stage = Literal["extracting", "transcribing", "translating", "synthesizing", "merging"]
 
 MOST_TARGETS = 20
+MOST_SPEAKERS = 20
 
 
 class JobOptions(BaseModel):
@@ -25,16 +30,52 @@ class JobOptions(BaseModel):
 
     `voice`: one of GET /v1/languages; chosen for you when left out. `format`: of the sound file that audio_translation
     and subtitle_to_audio give, mp3 when left out. `formats`: of the subtitles, srt and vtt when left out; a translated
-    subtitle file is written in its own format and, without its tags, in these. `project_id`: a mark of yours, of which
-    nothing depends.
+    subtitle file is written in its own format and, without its tags, in these; txt are paragraphs without times, json
+    cues with their words. `subtitle_profile`: whose rules they keep, plain when left out, netflix, bbc or ted; a
+    translated file keeps its own times all the same, and its other formats are cut anew only where this is given.
+    `word_timing`: in vtt each word of the original has its time. `burn_in`: the subtitles are painted into the picture
+    of a video_translation, which is encoded anew for it, instead of lying in it as a track. `mix`: the dub takes the
+    place of the original's sound (replace, when left out), speaks over it while it is turned down (voice_over), or has
+    its music and noises under it without its voices (keep_background, where GET /v1/languages lists it). `loudness` of
+    a dub in LUFS: -16 when left out, -23 for broadcasting (EBU R128), -14 for streaming. `read_back`: whether Whisper
+    listens to the finished dub and the quality report says how it differs from what was said: to all of it (true), to
+    none of it (false), or when left out as the service is set, usually to a sample of at most 40 s. `gender`: of
+    the voice, where there is a choice and none is named. `speakers`: how many people speak, where you know it and
+    speakers are told apart (GET /v1/languages says whether they are): each gets a voice of their own while there are
+    any, and in a file of more than ten minutes they are known again more surely. `clone_voices`: each speaker's own
+    voice, from the cleanest seconds of them; it needs `cloning_consent`, your statement that everybody whose voice is
+    cloned has agreed to it, which is recorded. `project_id`: a mark of yours, of which nothing depends.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     voice: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
     format: AudioFormat | None = None
-    formats: list[SubtitleFormat] | None = Field(default=None, min_length=1, max_length=3)
+    formats: list[SubtitleFormat] | None = Field(default=None, min_length=1, max_length=5)
+    subtitle_profile: ProfileName | None = None
+    word_timing: bool | None = None
+    burn_in: bool | None = None
+    mix: Mix | None = None
+    loudness: Target | None = None
+    read_back: bool | None = None
+    gender: Literal["female", "male"] | None = None
+    speakers: int | None = Field(default=None, ge=1, le=MOST_SPEAKERS)
+    clone_voices: bool = False
+    cloning_consent: bool = False
     project_id: str | None = Field(default=None, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
+
+    @model_validator(mode="after")
+    def _one_way_to_a_voice(self) -> Self:
+        if self.voice and (self.gender or self.clone_voices):
+            raise ValueError("give options.voice or let one be chosen by gender or cloned, not both")
+        if self.clone_voices and not self.cloning_consent:
+            raise ValueError(
+                "options.clone_voices needs options.cloning_consent: true, which states that everybody whose voice is "
+                "cloned has agreed to it"
+            )
+        if self.cloning_consent and not self.clone_voices:
+            raise ValueError("options.cloning_consent is for options.clone_voices, which is not asked for")
+        return self
 
 
 class JobRequest(BaseModel):
@@ -72,10 +113,22 @@ class JobRequest(BaseModel):
     def _options_of_the_kind(self) -> Self:
         if self.options.format and self.kind not in SOUND_FORMATS:
             raise ValueError(f"options.format is for {' and '.join(SOUND_FORMATS)}; {self.kind} gives no sound file")
-        if self.options.formats and self.kind not in TEXT_FORMATS:
-            raise ValueError(f"options.formats is for subtitles, which {self.kind} does not give")
-        if self.options.formats and len(set(self.options.formats)) < len(self.options.formats):
-            raise ValueError("options.formats names a format more than once")
+        check_options(self.kind, self.options)
+        if self.options.mix and self.kind not in DUBBED:
+            raise ValueError(
+                f"options.mix is for {' and '.join(DUBBED)}, whose dub is mixed with the original; {self.kind} has none"
+            )
+        for name in ("clone_voices", "speakers"):
+            if getattr(self.options, name) and self.kind in OF_SUBTITLES:
+                raise ValueError(f"options.{name} is for video and audio; in a subtitle file nobody is heard")
+        if self.options.clone_voices and self.kind not in DUBBED:
+            raise ValueError(f"options.clone_voices is for {' and '.join(DUBBED)}; {self.kind} gives no speech")
+        if self.options.gender and self.kind not in SPOKEN:
+            raise ValueError(f"options.gender is for {', '.join(SPOKEN)}; {self.kind} gives no speech")
+        if self.options.loudness and self.kind not in SPOKEN:
+            raise ValueError(f"options.loudness is for {', '.join(SPOKEN)}; {self.kind} gives no speech")
+        if self.options.read_back is not None and self.kind not in SPOKEN:
+            raise ValueError(f"options.read_back is for {', '.join(SPOKEN)}; {self.kind} gives no speech")
         return self
 
 
@@ -135,6 +188,10 @@ class JobView(BaseModel):
     finished_at: datetime | None
     credits: int
     """What it costs."""
+    regenerates: UUID | None = None
+    """Of a regeneration: the job whose files it makes anew."""
+    revision: int = 1
+    """The revision of the transcript that its files are of."""
     attempt: int
     """1, and one more with each retry."""
     expires_at: datetime | None
@@ -172,9 +229,40 @@ class QuoteView(BaseModel):
     notices: list[Notice]
 
 
-class JobDetail(JobView):
-    """A job with its artifacts, which are there once it is completed."""
+class QualityView(BaseModel):
+    """The figures of a dub's quality report that matter most, and what they mean for whoever watches it.
 
+    Null is what was not measured: `not_measured` says why. docs/quality.md explains each figure.
+    """
+
+    segments: int
+    inside_slot_percent: float | None = None
+    """Share of sentences spoken within their time."""
+    p95_onset_error_s: float | None = None
+    """95 % of the sentences begin at most so late."""
+    max_speed: float | None = None
+    """Of the voice's natural speed."""
+    duration_compliance: float | None = None
+    """Mean ratio of the lengths of a sentence in dub and original, 0-1."""
+    transcript_confidence: float | None = None
+    """Mean probability of a word heard, 0-1."""
+    read_back_error_percent: float | None = None
+    """Share of the dub that was understood differently when listened to again."""
+    integrated_lufs: float | None = None
+    true_peak_dbtp: float | None = None
+    speech_quality: float | None = None
+    """As listeners would rate it, 1-5."""
+    speaker_similarity: float | None = None
+    """Of the cloned voice that is least like its speaker's, 0-1."""
+    subtitle_violations: int = 0
+    not_measured: dict[str, str] = Field(default_factory=dict)
+    warnings: list[Notice] = Field(default_factory=list)
+
+
+class JobDetail(JobView):
+    """A job with its artifacts, which are there once it is completed, and by language how good its dubs are."""
+
+    quality: dict[str, QualityView] = Field(default_factory=dict)
     artifacts: list[ArtifactView] = Field(default_factory=list)
 
 
@@ -286,11 +374,18 @@ class VoiceView(BaseModel):
     gender: str | None
     licence: str
     paid_use: bool
+    speakers: list[str] = Field(default_factory=list)
+    """Of a voice with several: ask for NAME/SPEAKER."""
+    cloning: str | None = None
+    """How it speaks like somebody else's clip; null where it cannot."""
 
 
 class Languages(BaseModel):
-    """What the loaded models can do: languages understood, pairs translated, voices."""
+    """What the loaded models can do: languages understood, pairs translated, voices, ways to mix a dub."""
 
     heard: list[str]
     routes: list[RouteView]
     voices: list[VoiceView]
+    mixes: list[Mix]
+    speakers_told_apart: bool
+    """Whether each speaker gets a voice of their own."""

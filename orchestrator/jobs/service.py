@@ -13,6 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
+from orchestrator.accounts import audit
+from orchestrator.accounts.audit import SYSTEM, Origin
 from orchestrator.accounts.models import User
 from orchestrator.accounts.tokens import InvalidTokenError
 from orchestrator.capabilities import Capabilities
@@ -21,13 +23,15 @@ from orchestrator.credits import spending
 from orchestrator.credits.ledger import balance
 from orchestrator.credits.prices import Quote, quote
 from orchestrator.errors import NotFoundError, OctaviaError
+from orchestrator.glossaries.service import frozen
 from orchestrator.idempotency import KeyReusedError
 from orchestrator.jobs import progress
-from orchestrator.jobs.checks import Way, check_languages, check_media, languages_of, notices
+from orchestrator.jobs.checks import Way, check_languages, check_media, check_mix, check_voices, languages_of, notices
 from orchestrator.jobs.kinds import OF_SUBTITLES
 from orchestrator.jobs.models import Artifact, Job, JobEvent, Rendition, SegmentRow
 from orchestrator.jobs.schemas import JobRequest, LineView, Notice, QuoteView, RenditionView, SegmentView
 from orchestrator.media.models import Media
+from orchestrator.observability.tracing import traceparent
 from orchestrator.ownership import get_own, newest_first, owned_by
 from orchestrator.retention.errors import DeletedJobError, ResultsExpiredError, UploadExpiredError
 from orchestrator.retention.rules import kept_for
@@ -50,13 +54,20 @@ class Created:
 
 
 async def create(
-    context: AppContext, user_id: UUID, request: JobRequest, key: str | None, *, fingerprint: str | None = None
+    context: AppContext,
+    user_id: UUID,
+    request: JobRequest,
+    key: str | None,
+    *,
+    fingerprint: str | None = None,
+    origin: Origin = SYSTEM,
 ) -> Created:
     """Check the request and, in one transaction, insert the job, hold its credits, and enqueue its workflow.
 
     `fingerprint` says what is the same request, where the media's id does not: it came with the request.
     Raises NotFoundError for the media, UploadExpiredError, UnfitMediaError, SourceLanguageNeededError,
-    UnavailableLanguageError, KeyReusedError, DeletedJobError, InsufficientCreditsError.
+    UnavailableLanguageError, NoSeparationError, NoCloningError, NoDiarizationError, KeyReusedError, DeletedJobError,
+    InsufficientCreditsError.
     """
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:
@@ -65,6 +76,8 @@ async def create(
         if earlier is None:
             created = await _insert(session, context, user_id, request, key, same, known)
             if created is not None:
+                if request.options.clone_voices:
+                    audit.record(session, user_id, "cloning_consent", origin, job=str(created.id))
                 return Created(created, new=True)
             # Another request with the key committed while ours waited for it.
             earlier = await _by_key(session, user_id, key, same)
@@ -96,6 +109,8 @@ async def _insert(
         "idempotency_key": key,
         "request_hash": request_hash,
         "credits": price,
+        "traceparent": traceparent(),
+        "glossary": await frozen(session, user_id, way.targets),
         "kept_for": kept_for(request.kind, context.settings.retention_hours),
     }
     statement = insert(Job).values(**values, **identity)
@@ -119,12 +134,15 @@ async def insist_on_active(session: AsyncSession, user_id: UUID) -> None:
 def _checked(request: JobRequest, media: Media, known: Capabilities | None) -> Way:
     """The languages of a job that can be done.
 
-    Raises UnfitMediaError, SourceLanguageNeededError, UnavailableLanguageError.
+    Raises UnfitMediaError, SourceLanguageNeededError, UnavailableLanguageError, NoSeparationError, NoCloningError,
+    NoDiarizationError.
     """
     check_media(request, media)
     way = languages_of(request, media)
     if known is not None:
         check_languages(request, way, known)
+        check_mix(request.options.mix, known)
+        check_voices(request.options, way, known)
     return way
 
 
@@ -138,7 +156,7 @@ async def quoted(context: AppContext, user_id: UUID, request: JobRequest) -> Quo
     """What the request would cost, after the same checks as `create`; nothing is held.
 
     Raises NotFoundError for the media, UploadExpiredError, UnfitMediaError, SourceLanguageNeededError,
-    UnavailableLanguageError.
+    UnavailableLanguageError, NoSeparationError, NoCloningError, NoDiarizationError.
     """
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:
@@ -146,7 +164,7 @@ async def quoted(context: AppContext, user_id: UUID, request: JobRequest) -> Quo
         there = (await balance(session, user_id)).available
     way = _checked(request, media, known)
     price = _price(context.settings, request, media, way)
-    told = notices(request.kind, way, request.options.voice, known) if known else []
+    told = notices(request.kind, way, request.options, known) if known else []
     return QuoteView(
         credits=price.credits,
         lines=[LineView(language=line.language, credits=line.credits) for line in price.lines],
@@ -192,7 +210,7 @@ async def get(session: AsyncSession, user_id: UUID, job_id: UUID) -> Job:
 
 def page(user_id: UUID, *, cursor: UUID | None, limit: int, status: str | None) -> sa.Select[Job]:
     """The user's jobs, newest first, from after the cursor."""
-    query = owned_by(user_id, Job)
+    query = owned_by(user_id, Job).where(Job.regenerates.is_(None))
     if status is not None:
         query = query.where(Job.status == status)
     return newest_first(query, Job, cursor, limit)

@@ -13,18 +13,21 @@ from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.capabilities import Capabilities, Voice, base
+from orchestrator.capabilities import Capabilities, base
 from orchestrator.database import patiently
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import Hypothesis
 from orchestrator.jobs import progress, rows
 from orchestrator.jobs.advance import advance
 from orchestrator.jobs.captions import translated_cues
-from orchestrator.jobs.checks import remarks
+from orchestrator.jobs.casting import speakers_of, voice_of
+from orchestrator.jobs.checks import Way, check_mix, check_voices, remarks
 from orchestrator.jobs.context import current
-from orchestrator.jobs.fitting import plan_passage, speak, speaker_of
+from orchestrator.jobs.fitting import plan_passage, speak
 from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs.schemas import JobOptions
+from orchestrator.jobs.terms import Translated, terms_of, translate
 from orchestrator.subtitles.clauses import Whole, clauses, wholes
 from orchestrator.subtitles.whole import Reading
 
@@ -42,12 +45,6 @@ class NoTranslationError(OctaviaError):
         )
 
 
-class NoVoiceError(OctaviaError):
-    def __init__(self, language: str, name: str | None) -> None:
-        wanted = f"voice '{name}'" if name else f"voice for '{language}'"
-        super().__init__("no_voice", f"There is no {wanted}. `octavia models list` shows the voices there are.", 422)
-
-
 async def check_route(job_id: str, source: str, target: str) -> None:
     """Refuse a job nobody can translate or speak before its work begins; warn about stand-ins and same languages.
 
@@ -58,11 +55,15 @@ async def check_route(job_id: str, source: str, target: str) -> None:
 
     async def work(session: AsyncSession) -> None:
         job = await rows.job(session, job_id)
+        options = JobOptions.model_validate(job.options)
         needs_voice = _needs_voice(job, source, target)
         if base(source) != base(target) and not capabilities.route(source, target):
             raise NoTranslationError(source, target, capabilities)
-        voice = _voice(job, target, capabilities) if needs_voice else None
-        for code, message in remarks(job.kind, source, target, job.options.get("voice"), capabilities):
+        if needs_voice:
+            check_mix(job.options.get("mix"), capabilities)
+            check_voices(options, Way(source, [target]), capabilities)
+        voice = voice_of(job, target, capabilities) if needs_voice else None
+        for code, message in remarks(job.kind, source, target, options, capabilities):
             await progress.warn(session, job.id, code, message)
         if voice:
             speeds = {voice.name: voice.speeds.kept(), **job.voice_speeds}
@@ -102,10 +103,10 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
     translated: list[dict[str, Any]] = []
     untranslated: set[str] = set()
     for source, group in by_source.items():
-        found = await _translations(group, source, language, count)
+        found = await _translations(job, group, source, language, count)
         if found is None:
             untranslated.add(source)
-            found = [[] for _ in group]
+            found = [Translated([]) for _ in group]
         translated += [_translated(segment, language, each) for segment, each in zip(group, found, strict=True)]
 
     async def store(session: AsyncSession) -> None:
@@ -121,6 +122,9 @@ async def translate_passage(job_id: str, language: str, passage: int) -> None:
 
 async def _store(session: AsyncSession, job: Job, language: str, renditions: Sequence[dict[str, Any]]) -> None:
     await session.execute(insert(Rendition).on_conflict_do_nothing(), renditions)
+    for term in sorted({term for each in renditions for term in each.get("missing_terms", [])}):
+        message = f"'{term}' of your glossary could not be put into every sentence in '{language}' that has it."
+        await progress.warn(session, job.id, "glossary", f"{message} The transcript shows in which it is missing.")
     await advance(session, job.id, "translating", language=language)
 
 
@@ -136,9 +140,11 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
     spoken = [(segment, rendition) for segment, rendition in renditions if _is_spoken(job, segment, rendition)]
     if not spoken:
         return
-    speaker = speaker_of(job, _voice(job, language, await current().models.capabilities_patiently()))
-    plans = await plan_passage(spoken, speaker, read_aloud=job.kind in OF_SUBTITLES)
-    fits = await asyncio.gather(*(speak(*pair, speaker, plan) for pair, plan in zip(spoken, plans, strict=True)))
+    speakers = await speakers_of(job, language, [segment for segment, _ in spoken])
+    plans = await plan_passage(spoken, speakers, read_aloud=job.kind in OF_SUBTITLES)
+    fits = await asyncio.gather(
+        *(speak(*pair, speaker, plan) for pair, speaker, plan in zip(spoken, speakers, plans, strict=True))
+    )
 
     async def store(session: AsyncSession) -> None:
         for values, (segment, _) in zip(fits, spoken, strict=True):
@@ -158,21 +164,21 @@ async def speak_passage(job_id: str, language: str, passage: int) -> None:
 
 
 async def _translations(
-    segments: Sequence[SegmentRow], source: str, target: str, count: int
-) -> list[list[Hypothesis]] | None:
+    job: Job, segments: Sequence[SegmentRow], source: str, target: str, count: int
+) -> list[Translated] | None:
     """The n-best of each segment, of clauses of one sentence the parts of the best; None where no model leads there."""
     if base(source) == base(target):
-        return [[Hypothesis(segment.text, 0.0)] for segment in segments]
-    models = current().models
+        return [Translated([Hypothesis(segment.text, 0.0)]) for segment in segments]
+    models, terms = current().models, terms_of(job, source, target)
     if not (await models.capabilities_patiently()).route(source, target):
         return None
     read = wholes([Reading(each.start, each.end, each.text, each.speaker or "") for each in segments], source)
-    found = await models.translate([each.text for each in read], source, target, count)
+    found = await translate(models, terms, [each.text for each in read], source, target, count)
     parted = [_parted(whole, best, target) for whole, best in zip(read, found, strict=True)]
     apart = [
         segments[at].text for whole, parts in zip(read, parted, strict=True) if parts is None for at in whole.segments
     ]
-    by_itself = iter(await models.translate(apart, source, target, count))
+    by_itself = iter(await translate(models, terms, apart, source, target, count))
     return [
         row
         for whole, parts in zip(read, parted, strict=True)
@@ -180,15 +186,25 @@ async def _translations(
     ]
 
 
-def _parted(whole: Whole, found: list[Hypothesis], target: str) -> list[list[Hypothesis]] | None:
-    """A translation's parts for the segments of a sentence; None where it cannot be parted."""
+def _parted(whole: Whole, translated: Translated, target: str) -> list[Translated] | None:
+    """A translation's parts for the segments of a sentence; None where it cannot be parted.
+
+    What it lacks of the glossary is told of at the first of them.
+    """
+    found = translated.found
     if len(whole.segments) == 1:
-        return [found]
+        return [translated]
     parts = clauses(found[0].text, whole.lengths, target) if found else None
-    return None if parts is None else [[Hypothesis(part, found[0].score)] for part in parts]
+    if parts is None:
+        return None
+    return [
+        Translated([Hypothesis(part, found[0].score)], translated.missing if at == 0 else ())
+        for at, part in enumerate(parts)
+    ]
 
 
-def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> dict[str, Any]:
+def _translated(segment: SegmentRow, language: str, translated: Translated) -> dict[str, Any]:
+    found = translated.found
     best = found[0] if found else Hypothesis(segment.text, 0.0)
     return {
         "job_id": segment.job_id,
@@ -197,6 +213,7 @@ def _translated(segment: SegmentRow, language: str, found: list[Hypothesis]) -> 
         "text": best.text,
         "score": best.score if found and segment.language != language else None,
         "candidates": [{"text": each.text, "score": each.score} for each in found],
+        "missing_terms": [term.source for term in translated.missing],
     }
 
 
@@ -205,11 +222,3 @@ def _is_spoken(job: Job, segment: SegmentRow, rendition: Rendition) -> bool:
     file_language = job.source_language or job.detected_language
     own = file_language is not None and not _needs_voice(job, file_language, rendition.language)
     return not own and bool(rendition.candidates) and rendition.audio_key is None
-
-
-def _voice(job: Job, language: str, capabilities: Capabilities) -> Voice:
-    name = job.voices.get(language) or job.options.get("voice")
-    voice = capabilities.voice_for(language, name)
-    if voice is None:
-        raise NoVoiceError(language, name)
-    return voice

@@ -11,6 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 from dbos import DBOS
+from opentelemetry.context import Context
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.database import is_outage, patiently
@@ -19,6 +20,9 @@ from orchestrator.jobs import durable
 from orchestrator.jobs.context import current
 from orchestrator.jobs.limits import Deadline, StageTimeoutError, StepName, deadline
 from orchestrator.jobs.progress import OPEN
+from orchestrator.observability.metrics import STEP_RETRIES
+from orchestrator.observability.steps import observed
+from orchestrator.observability.tracing import job_context, span
 from orchestrator.patience import AT_ONCE, OUTAGE, RULES
 from orchestrator.time_limit import not_counted, time_limit
 
@@ -62,11 +66,13 @@ class Task:
     deadline: Deadline
     losses: int
     deaths: int
+    trace: Context | None
+    """Within the span of the job, where it is traced."""
 
 
 _TASK = sa.text(
     """
-    select j.status, j.attempt, j.credits > 0 as paid,
+    select j.status, j.attempt, j.credits > 0 as paid, j.traceparent,
         coalesce(case cast(:of as text)
             when 'media' then (select m.duration from media m where m.id = j.media_id)
             when 'window' then (
@@ -102,10 +108,12 @@ def step(name: StepName, work: Body, of: Measure = "media", room: Room | None = 
         if deaths > DEATHS_FORGIVEN[room]:
             raise PoisonedError(deaths)
         async with AsyncExitStack() as stack:
+            stack.enter_context(observed(name, job_id, arguments, task.trace))
             if room is not None:
-                await stack.enter_async_context(_place(room, task))
+                with span("wait for a place"):
+                    await stack.enter_async_context(_place(room, task))
             await stack.enter_async_context(time_limit(task.deadline.seconds, StageTimeoutError(task.deadline)))
-            return await _persistently(work, job_id, *arguments)
+            return await _persistently(name, work, job_id, *arguments)
 
     return cast(Body, DBOS.step(name=name, preemptible=True)(body))
 
@@ -153,10 +161,11 @@ async def _task(name: StepName, job_id: str, of: Measure, arguments: tuple[Any, 
     if row is None or row.status not in OPEN or row.attempt != durable.attempt_of(workflow_id):
         raise JobEndedError(job_id)
     limit = deadline(name, row.length_s, current().settings.time_limits)
-    return Task(workflow_id, row.paid, limit, lost.losses if lost else 0, lost.deaths if lost else 0)
+    trace = job_context(row.traceparent, UUID(job_id), row.attempt)
+    return Task(workflow_id, row.paid, limit, lost.losses if lost else 0, lost.deaths if lost else 0, trace)
 
 
-async def _persistently(work: Body, *arguments: Any) -> Any:
+async def _persistently(name: StepName, work: Body, *arguments: Any) -> Any:
     """The work's result, tried again as the table in `patience` has it. The last error is raised as it is."""
     for attempts in itertools.count(1):
         try:
@@ -166,6 +175,7 @@ async def _persistently(work: Body, *arguments: Any) -> Any:
             pause = RULES.get(code, AT_ONCE).pause_after(attempts)
             if pause is None:
                 raise
+            STEP_RETRIES.labels(name, code).inc()
             log.warning("a step failed and is tried again", code=code, attempts=attempts, pause=round(pause, 1))
         with not_counted():
             await asyncio.sleep(pause)

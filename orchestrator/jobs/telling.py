@@ -20,6 +20,7 @@ from orchestrator.notifications import messages
 from orchestrator.notifications.in_app import page_of_job
 from orchestrator.notifications.messages import Message
 from orchestrator.notifications.service import post
+from orchestrator.observability.tracing import job_context, span
 from orchestrator.webhooks import events
 from orchestrator.webhooks.service import send
 
@@ -40,6 +41,12 @@ async def spread(session: AsyncSession, event_id: int, web_url: str, enqueue_mai
     told = await about(session, event.job_id) if event is not None else None
     if event is None or told is None:
         return
+    job = told.job
+    with span("tell", {"octavia.event": event.type}, parent=job_context(job.traceparent, job.id, job.attempt)):
+        await _spread(session, event, told, web_url, enqueue_mail)
+
+
+async def _spread(session: AsyncSession, event: JobEvent, told: Told, web_url: str, enqueue_mail: EnqueueMail) -> None:
     if told.is_mailed(event):
         await post(session, enqueue_mail, _mail(event, told, web_url), told.user.id)
     name, job = HOOKS[event.type], told.job

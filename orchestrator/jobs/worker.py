@@ -19,6 +19,7 @@ from orchestrator.billing import workflows as billing_workflows
 from orchestrator.database import make_engine, make_sync_engine
 from orchestrator.inference import Inference
 from orchestrator.jobs import context, durable, telling, workflows  # noqa: F401  (workflows register on import)
+from orchestrator.jobs.alive import keep_fresh
 from orchestrator.jobs.heartbeat import Heartbeat
 from orchestrator.jobs.places import Places
 from orchestrator.jobs.scratch import worker_scratch
@@ -29,6 +30,8 @@ from orchestrator.media.stretch import Stretcher
 from orchestrator.memory import share_arenas
 from orchestrator.notifications import workflows as mail_workflows  # noqa: F401
 from orchestrator.notifications.mailer import mailer_from
+from orchestrator.observability.metrics import watch_pool, watch_room
+from orchestrator.observability.telling import begin as begin_telling
 from orchestrator.settings import Settings, get_settings
 from orchestrator.settings_check import insist
 from orchestrator.storage import Storage
@@ -62,6 +65,9 @@ async def run(settings: Settings, executor_id: str) -> int:
             queue = durable.api_client(system_engine)
             chunks = Places(settings.chunks_per_worker, settings.paid_share)
             media = Places(settings.media_per_worker, settings.paid_share)
+            watch_pool(engine)
+            watch_room("chunks", chunks)
+            watch_room("media", media)
             stretcher = await Stretcher.find()
             log.info("speech is brought to its length by ffmpeg", filter=stretcher.filter)
             context.use(
@@ -76,6 +82,7 @@ async def run(settings: Settings, executor_id: str) -> int:
             if settings.billing:
                 await DBOS.apply_schedules_async(billing_workflows.schedules(settings))
             parts = {
+                "sign of life": keep_fresh(scratch),
                 "heartbeat": heartbeat.run(),
                 "sweeper": sweep_for_ever(engine, storage, settings.retry_hours),
                 "sweeper of uploads": sweep_uploads_for_ever(settings, engine, storage),
@@ -121,6 +128,7 @@ def main() -> None:
     settings = get_settings()
     configure_logging(settings)
     insist(settings)
+    begin_telling(settings, "worker")
     executor_id = os.environ.get(EXECUTOR_ID) or f"{socket.gethostname()}-{uuid7()}"
     sys.exit(asyncio.run(run(settings, executor_id)))
 

@@ -12,14 +12,25 @@ from uuid import UUID
 
 import structlog
 from dbos import DBOS, WorkflowHandleAsync
-from dbos._error import DBOSAwaitedWorkflowCancelledError
+from dbos._error import DBOSAwaitedWorkflowCancelledError, DBOSException
 
+from orchestrator.editing import preparing
 from orchestrator.errors import OctaviaError
-from orchestrator.jobs import assembling, captions, durable, hearing, progress, speaking, writing
+from orchestrator.jobs import (
+    assembling,
+    captions,
+    diarizing,
+    durable,
+    hearing,
+    measuring,
+    progress,
+    speaking,
+    writing,
+)
 from orchestrator.jobs.context import current
 from orchestrator.jobs.heartbeat import running
 from orchestrator.jobs.kinds import OF_SUBTITLES
-from orchestrator.jobs.steps import step
+from orchestrator.jobs.steps import JobEndedError, step
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +51,10 @@ class Brief(TypedDict):
     kind: NotRequired[str]
     """Not told by jobs that began before there was more than one course."""
     paid: NotRequired[bool]
+    speakers: NotRequired[bool]
+    """Whether it is asked who speaks."""
+    cloned: NotRequired[bool]
+    regenerates: NotRequired[bool]
 
 
 begin = step("begin", hearing.begin)
@@ -47,6 +62,10 @@ extract = step("extract", hearing.extract, room="media")
 listen = step("listen", hearing.listen)
 detect = step("detect", hearing.detect)
 note_silence = step("note_silence", hearing.note_silence)
+plan_speakers = step("plan_speakers", diarizing.plan_speakers)
+tell_apart = step("tell_apart", diarizing.tell_apart, room="chunks")
+settle_speakers = step("settle_speakers", diarizing.settle_speakers)
+take_references = step("take_references", diarizing.take_references, room="media")
 transcribe_window = step("transcribe", hearing.transcribe_window, of="window", room="chunks")
 close_passages = step("segment", hearing.close_passages)
 check_route = step("check_route", speaking.check_route)
@@ -54,9 +73,11 @@ translate_passage = step("translate", speaking.translate_passage, of="passage", 
 speak_passage = step("speak", speaking.speak_passage, of="passage", room="chunks")
 read_cues = step("read_cues", captions.read_cues)
 write_translation = step("write_translation", captions.write_translation)
+prepare_again = step("prepare", preparing.prepare)
 place = step("place", assembling.place_dub)
 write_subtitles = step("write_subtitles", writing.write_subtitles)
 render = step("render", assembling.render, room="media")
+measure = step("measure", measuring.measure, room="media")
 
 
 @DBOS.workflow(name="hear", max_recovery_attempts=durable.MAX_JOB_RECOVERY_ATTEMPTS)
@@ -64,6 +85,13 @@ async def hear(job_id: str, window: int) -> None:
     """Transcribe one window."""
     with running():
         await _or_fail(job_id, transcribe_window(job_id, window))
+
+
+@DBOS.workflow(name="diarize", max_recovery_attempts=durable.MAX_JOB_RECOVERY_ATTEMPTS)
+async def diarize(job_id: str, piece: int) -> None:
+    """Tell the speakers of one piece apart."""
+    with running():
+        await _or_fail(job_id, tell_apart(job_id, piece))
 
 
 @DBOS.workflow(name="speak", max_recovery_attempts=durable.MAX_JOB_RECOVERY_ATTEMPTS)
@@ -106,6 +134,8 @@ async def _translate_and_speak(job_id: str, language: str, passage: int) -> None
 
 async def _produce(job_id: str) -> list[dict[str, Any]]:
     brief: Brief = await begin(job_id)
+    if brief.get("regenerates"):
+        return await _produce_again(job_id, brief)
     if brief.get("kind") in OF_SUBTITLES:
         return await _produce_from_cues(job_id, brief)
     return await _produce_from_sound(job_id, brief)
@@ -130,7 +160,30 @@ async def _produce_from_cues(job_id: str, brief: Brief) -> list[dict[str, Any]]:
     for target in brief["targets"]:
         await place(job_id, target)
         artifacts += await render(job_id, target)
+        artifacts += await _measured(job_id, target)
     return artifacts
+
+
+async def _produce_again(job_id: str, brief: Brief) -> list[dict[str, Any]]:
+    """What was changed in a transcript, translated and spoken; then all files anew."""
+    queue = durable.chunks_queue(paid=brief.get("paid", False))
+    passages: int = await prepare_again(job_id)
+    spoken: list[WorkflowHandleAsync[None]] = []
+    for passage in range(passages):
+        for target in brief["targets"]:
+            with durable.for_user(brief["user"]):
+                spoken.append(await DBOS.enqueue_workflow_async(queue, speak, job_id, target, passage))
+    for handle in spoken:
+        await handle.get_result(polling_interval_sec=POLL_S)
+    if brief.get("kind") == "subtitle_translation":
+        return cast(list[dict[str, Any]], await write_translation(job_id))
+    for target in brief["targets"]:
+        await place(job_id, target)
+    artifacts = [] if brief.get("kind") in OF_SUBTITLES else await write_subtitles(job_id)
+    for target in brief["targets"]:
+        artifacts += await render(job_id, target)
+        artifacts += await _measured(job_id, target)
+    return cast(list[dict[str, Any]], artifacts)
 
 
 async def _produce_from_sound(job_id: str, brief: Brief) -> list[dict[str, Any]]:
@@ -150,7 +203,19 @@ async def _produce_from_sound(job_id: str, brief: Brief) -> list[dict[str, Any]]
     artifacts = await write_subtitles(job_id)
     for target in brief["targets"]:
         artifacts += await render(job_id, target)
+        artifacts += await _measured(job_id, target)
     return cast(list[dict[str, Any]], artifacts)
+
+
+async def _measured(job_id: str, target: str) -> list[dict[str, Any]]:
+    """The quality report's files; none where measuring failed: a dub that is finished is not given up for that."""
+    try:
+        return cast(list[dict[str, Any]], await measure(job_id, target))
+    except (JobEndedError, DBOSException):
+        raise
+    except Exception as error:  # also a bug: it must not cost anybody their dub
+        log.exception("a dub has no quality report", job_id=job_id, language=target, kind=type(error).__name__)
+        return []
 
 
 async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> int:
@@ -163,6 +228,8 @@ async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> int:
         heard = await asyncio.gather(
             *(DBOS.enqueue_workflow_async(queue, hear, job_id, window) for window in range(windows))
         )
+    if brief.get("speakers"):
+        await _tell_speakers_apart(job_id, brief)
     spoken: list[WorkflowHandleAsync[None]] = []
     done: hearing.Segmented = {"segments": 0, "passages": 0, "rest": 0}
     for window, handle in enumerate(heard):
@@ -179,6 +246,22 @@ async def _hear_and_speak(job_id: str, brief: Brief, windows: int) -> int:
         if isinstance(result, BaseException):
             raise result
     return done["segments"]
+
+
+async def _tell_speakers_apart(job_id: str, brief: Brief) -> None:
+    """Before the first sentence is cut: it ends where another speaks."""
+    queue = durable.chunks_queue(paid=brief.get("paid", False))
+    pieces: int = await plan_speakers(job_id)
+    told: list[WorkflowHandleAsync[None]] = []
+    for piece in range(pieces):
+        with durable.for_user(brief["user"], durable.HEARING_PRIORITY):
+            told.append(await DBOS.enqueue_workflow_async(queue, diarize, job_id, piece))
+    for handle in told:
+        await handle.get_result(polling_interval_sec=SPOKEN_POLL_S)
+    if pieces or brief.get("cloned"):
+        await settle_speakers(job_id)
+    if brief.get("cloned"):
+        await take_references(job_id)
 
 
 async def _end(name: str, outcome: Outcome, *arguments: Any) -> None:

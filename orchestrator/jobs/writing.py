@@ -5,7 +5,8 @@ The body of a durable step: it may run twice, also at the same time, and publish
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TypedDict
 from uuid import UUID
 
@@ -17,12 +18,14 @@ from orchestrator.jobs import keys, rows
 from orchestrator.jobs.advance import SUBTITLES_SHARE, advance
 from orchestrator.jobs.context import current
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs.subtitling import Texts, encoded, profile_of, warn_of_rules
 from orchestrator.storage import Stored
-from orchestrator.subtitles import ass, srt, vtt
+from orchestrator.subtitles.check import Violation, check
 from orchestrator.subtitles.cues import Cue, Line, cues_of_lines, cues_of_segments
 from orchestrator.subtitles.reader import CONTENT_TYPES
+from orchestrator.subtitles.rules import PLAIN, Rules
+from orchestrator.subtitles.transcript import Said
 
-WRITERS: Mapping[str, Callable[[list[Cue]], str]] = {"srt": srt.dumps, "vtt": vtt.dumps, "ass": ass.dumps}
 USUAL_FORMATS = ("srt", "vtt")
 
 UNDETERMINED = "und"
@@ -50,17 +53,18 @@ async def write_subtitles(job_id: str) -> list[ArtifactValues]:
 
     job, segments = await patiently(current().engine, read)
     source = job.source_language or job.detected_language or UNDETERMINED
-    cues = {source: await asyncio.to_thread(source_cues, segments)}
-    for target in job.target_languages:
-        if target != source:
-            cues[target] = await target_cues(job_id, target)
-    written = [
-        await publish(
-            job_id, "subtitles", language, f"{language}.{kind}", CONTENT_TYPES[kind], await encoded(kind, each)
-        )
-        for language, each in cues.items()
-        for kind in wanted_formats(job, USUAL_FORMATS)
-    ]
+    found = [await asyncio.to_thread(source_texts, source, segments, profile_of(job))]
+    found += [await target_texts(job, target) for target in job.target_languages if target != source]
+    written = []
+    for texts in found:
+        for kind in wanted_formats(job, USUAL_FORMATS):
+            data = await encoded(kind, texts, word_times=bool(job.options.get("word_timing")))
+            name = f"{texts.language}.{kind}"
+            written.append(await publish(job_id, "subtitles", texts.language, name, CONTENT_TYPES[kind], data))
+        if job.options.get("subtitle_profile"):
+            broken = await asyncio.to_thread(check, texts.cues, texts.rules)
+            why = "what is said is not condensed."
+            await patiently(current().engine, partial(_warn, job.id, texts.rules, broken, why))
     transcript = await asyncio.to_thread(_transcript, source, segments)
     return [
         *written,
@@ -68,28 +72,51 @@ async def write_subtitles(job_id: str) -> list[ArtifactValues]:
     ]
 
 
-def source_cues(segments: Sequence[SegmentRow]) -> list[Cue]:
-    """Cues of what was said, by the times of its words."""
-    return cues_of_segments(
-        Segment(each.start, each.end, each.language, each.text, tuple(Word(**word) for word in each.words))
-        for each in segments
+async def _warn(job_id: UUID, rules: Rules, broken: Sequence[Violation], why: str, session: AsyncSession) -> None:
+    await warn_of_rules(session, job_id, rules, broken, why)
+
+
+def source_texts(language: str, segments: Sequence[SegmentRow], profile: Rules) -> Texts:
+    """What was said: cues by the times of its words."""
+    cues = cues_of_segments(
+        (
+            Segment(
+                each.start, each.end, each.language, each.text, tuple(Word(**word) for word in each.words), each.speaker
+            )
+            for each in segments
+        ),
+        profile,
     )
+    return Texts(language, cues, [Said(each.text, each.passage, each.speaker) for each in segments], profile)
 
 
-async def target_cues(job_id: str, language: str) -> list[Cue]:
+async def target_cues(job_id: str, language: str, profile: Rules = PLAIN) -> list[Cue]:
     """Cues of a translation: shown while the dub speaks them, or while the original does where nothing is dubbed."""
+    lines = [_line(*pair) for pair in await _renditions(job_id, language)]
+    return await asyncio.to_thread(cues_of_lines, lines, language, profile)
+
+
+async def target_texts(job: Job, language: str) -> Texts:
+    """A translation: its cues, and its sentences in the passages of the original."""
+    pairs = await _renditions(str(job.id), language)
+    profile = profile_of(job)
+    cues = await asyncio.to_thread(cues_of_lines, [_line(*pair) for pair in pairs], language, profile)
+    said = [Said(rendition.text, segment.passage, segment.speaker) for segment, rendition in pairs]
+    return Texts(language, cues, said, profile)
+
+
+async def _renditions(job_id: str, language: str) -> list[tuple[SegmentRow, Rendition]]:
 
     async def read(session: AsyncSession) -> list[tuple[SegmentRow, Rendition]]:
         return await rows.renditions(session, job_id, language)
 
-    renditions = await patiently(current().engine, read)
-    return await asyncio.to_thread(cues_of_lines, [_line(*pair) for pair in renditions], language)
+    return await patiently(current().engine, read)
 
 
 def _line(segment: SegmentRow, rendition: Rendition) -> Line:
     if rendition.onset is None or rendition.seconds is None:
-        return Line(segment.start, segment.end, rendition.text)
-    return Line(rendition.onset, rendition.onset + rendition.seconds, rendition.text)
+        return Line(segment.start, segment.end, rendition.text, segment.speaker)
+    return Line(rendition.onset, rendition.onset + rendition.seconds, rendition.text, segment.speaker)
 
 
 async def publish(
@@ -117,11 +144,6 @@ def described(
 def wanted_formats(job: Job, usual: Sequence[str]) -> Sequence[str]:
     """The formats of subtitles a job was asked for, else the usual ones."""
     return job.options.get("formats") or usual
-
-
-async def encoded(kind: str, cues: list[Cue]) -> bytes:
-    """The cues as a file of a format."""
-    return (await asyncio.to_thread(WRITERS[kind], cues)).encode()
 
 
 def _transcript(language: str, segments: Sequence[SegmentRow]) -> bytes:

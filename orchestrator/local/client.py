@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import IO, Any, Self
@@ -42,13 +43,18 @@ class _Counting:
         return getattr(self._file, name)
 
 
+def _new_trace() -> str:
+    """A trace for all of a session's requests (W3C Trace Context), so that the upload and the job share one."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
 class Client:
     """One session with the API at `url` under a bearer token."""
 
     def __init__(self, url: str, token: str) -> None:
         self._http = httpx.AsyncClient(
             base_url=url,
-            headers={"Authorization": f"Bearer {token}"},
+            headers={"Authorization": f"Bearer {token}", "traceparent": _new_trace()},
             timeout=httpx.Timeout(60, read=600),
             trust_env=False,
         )

@@ -74,7 +74,7 @@ async def perform(client: Client, console: Console, wish: Wish) -> None:
         reason = job["error"] or {"code": "cancelled", "message": "The job was cancelled."}
         raise OctaviaError(reason["code"], reason["message"], 422)
     files = await _fetch(client, job, wish)
-    reports = [json.loads(path.read_text()) for name, path in files.items() if name.startswith("quality")]
+    reports = [json.loads(path.read_text()) for name, path in files.items() if is_report(name, ".json")]
     show.results(console, files, reports, job)
 
 
@@ -102,6 +102,11 @@ async def _fetch(client: Client, job: dict[str, Any], wish: Wish) -> dict[str, P
     return {
         name: await client.download(job["id"], name, wish.out / result_name(wish.file.stem, name)) for name in chosen
     }
+
+
+def is_report(artifact: str, suffix: str) -> bool:
+    """Whether this is a quality report of that form."""
+    return artifact.startswith("quality.") and artifact.endswith(suffix)
 
 
 def result_name(stem: str, artifact: str) -> str:

@@ -78,12 +78,23 @@ def results(console: Console, files: Mapping[str, Path], reports: list[dict[str,
         console.print(f"[bold]Measured[/bold] (dub into {report['language']})")
         for name, value in figures(report):
             console.print(f"  {name:<22} {value}", highlight=False)
+        for warning in report["warnings"]:
+            console.print(f"  [yellow]Look at:[/yellow] {escape(warning['message'])}", soft_wrap=True, highlight=False)
+        _whole_report(console, files, report["language"])
     for warning in job["warnings"]:
         console.print(f"[yellow]Note:[/yellow] {escape(warning['message'])}", soft_wrap=True)
 
 
+def _whole_report(console: Console, files: Mapping[str, Path], language: str) -> None:
+    """Where the rest of it is: a page for people, data for programs."""
+    found = [files[name] for kind in ("html", "json") if (name := f"quality.{language}.{kind}") in files]
+    if found:
+        said = " and ".join(map(str, found))
+        console.print(f"  {'the whole report':<22} {said}", soft_wrap=True, highlight=False, markup=False)
+
+
 def figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A quality report's totals in words."""
+    """A quality report's totals in words; what was not measured is left out."""
     fit, duration, loudness = report["fit"], report["duration"], report["loudness"]
     lines = [("duration", f"{duration['output_s']:.2f} s ({duration['difference_s'] * 1000:+.0f} ms to the original)")]
     if loudness and not loudness["silent"]:
@@ -96,4 +107,11 @@ def figures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("speed of the voice", f"{fit['min_speed']:.2f} to {fit['max_speed']:.2f} of its own"),
             ("furthest from its onset", f"{fit['max_onset_error_s'] * 1000:.0f} ms"),
         ]
+    if heard := report["read_back"]:
+        of = f"of {heard['segments']} of {heard['of_segments']} segments"
+        lines.append(("heard differently", f"{heard['error_percent']:g} % of the {heard['unit']} {of}"))
+    if rated := report["speech_quality"]:
+        lines.append(("speech quality", f"{rated['overall']:.1f} of 5"))
+    if alike := report["speaker_similarity"]:
+        lines.append(("like the speaker", f"{alike['lowest']:.2f} of 1"))
     return [*lines, ("subtitle rules broken", str(report["subtitle_violations"]["total"]))]

@@ -37,7 +37,7 @@ MODELS_STOP_S = 140.0
 CONTROL_PLANE_SECRETS = ("PG", "AWS_", "AZURE_", "GOOGLE_")
 """What PostgreSQL's and the object stores' clients read."""
 
-OF_BOTH_PLANES = {"OCTAVIA_BILLING"}
+OF_BOTH_PLANES = {"OCTAVIA_BILLING", "OCTAVIA_OTLP_ENDPOINT"}
 """Settings that the model plane reads too."""
 
 Stop = Callable[[], Awaitable[None]]
@@ -86,7 +86,8 @@ async def up(
         await _local_user(settings, url)
 
         say("models, API and worker")
-        others = [_worker(environment, url, logs, settings), _api(environment, logs)]
+        of_api, of_worker = _metrics(settings, private)
+        others = [_worker(environment | of_worker, url, logs, settings), _api(environment | of_api, logs)]
         # A private system's job has ended or is given up: its models need not wait for the worker.
         early = [child.stop for child in (*children, *others)] if private else [child.stop for child in others]
         stack.push_async_callback(_together, *early)
@@ -199,6 +200,14 @@ def _worker(environment: Mapping[str, str], url: str, logs: Path | None, setting
 
 def _api(environment: Mapping[str, str], logs: Path | None) -> Child:
     return _child("api", "orchestrator.app", logs, lambda: environment)
+
+
+def _metrics(settings: Settings, private: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """Where API and worker tell their metrics, if at all: the worker on the next port, in a private system on any."""
+    if settings.metrics_port is None:
+        return {}, {}
+    api, worker = (str(free_port() if private else settings.metrics_port + more) for more in (0, 1))
+    return {"OCTAVIA_METRICS_PORT": api}, {"OCTAVIA_METRICS_PORT": worker}
 
 
 def _models(environment: Mapping[str, str], logs: Path | None) -> Child:

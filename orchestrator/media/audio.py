@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any, Literal
 
 from orchestrator.media.failures import CONVERT, MediaError
@@ -55,7 +56,7 @@ async def extract_speech_audio(path: Path, dest: Path, longest: float = LONGEST_
     track = container.sound
     if track is None:
         raise NoAudioError
-    stream, beside = _sound(path, container, track, SPEECH_RATE)
+    stream, beside = sound_of(path, container, track, SPEECH_RATE)
     command = target(stream, path=dest, beside=beside, format="s16le", acodec="pcm_s16le", ac=1, t=longest)
     await run(command, limits=sound(min(longest, _expected(container))))
     samples = dest.stat().st_size // 2
@@ -65,10 +66,15 @@ async def extract_speech_audio(path: Path, dest: Path, longest: float = LONGEST_
     return samples
 
 
-def _sound(path: Path, container: Container, track: Stream, rate: int) -> tuple[Any, Any | None]:
-    """The track at `rate` Hz from the file's start on, and the stream to be read beside it for that to be so."""
+def sound_of(
+    path: Path, container: Container, track: Stream, rate: int, layout: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[Any, Any | None]:
+    """The track at `rate` Hz from the file's start on, and the stream to be read beside it for that to be so.
+
+    `layout`: the resampler's options for fewer channels than there are.
+    """
     media = source(path)
-    stream = media[str(track.index)].filter("aresample", rate, **{"async": 1, "first_pts": 0})
+    stream = media[str(track.index)].filter("aresample", rate, **{"async": 1, "first_pts": 0, **layout})
     picture = container.picture if container.formats & DISCONTINUOUS else None
     return stream, media[str(picture.index)] if picture else None
 
@@ -119,7 +125,7 @@ async def encode_audio(
     container = await inspect(path)
     if container.sound is None:
         raise NoAudioError
-    stream, beside = _sound(path, container, container.sound, 48_000)
+    stream, beside = sound_of(path, container, container.sound, 48_000)
     if seconds is not None:
         stream = stream.filter("apad").filter("atrim", end=f"{seconds:.6f}")
     with TemporaryDirectory(prefix=".encode-", dir=dest.parent) as scratch:

@@ -16,6 +16,7 @@ import ffmpeg
 from orchestrator.media.failures import MediaError, failure, hidden, stopped, took_too_long
 from orchestrator.media.limits import LONGEST, THREADS, Limits, bounded
 from orchestrator.media.whitelists import PROTOCOL, READING
+from orchestrator.observability.metrics import running
 
 Progress = Callable[[float], None]
 """Told how many seconds of the output are done."""
@@ -86,7 +87,8 @@ async def run(
     )
     try:
         async with asyncio.timeout(limits.seconds):
-            completed = await _communicate(process, stdin, _told(progress) if progress else line)
+            with running(Path(command[0]).name):
+                completed = await _communicate(process, stdin, _told(progress) if progress else line)
     except TimeoutError:
         raise took_too_long(limits) from None
     finally:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import soundfile
 
 from orchestrator.dubbing.limiter import Leveller
-from orchestrator.dubbing.loudness import TARGET_LUFS, Gain, Loudness, plan
+from orchestrator.dubbing.loudness import TARGET_LUFS, Gain, Loudness, held, plan
 from orchestrator.media.failures import MediaError
 from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, run, source, target
 from orchestrator.media.limits import sound
@@ -25,6 +26,14 @@ PASSES = 3
 METER: dict[str, Any] = {"peak": "true", "framelog": "verbose", "dualmono": "true"}
 
 Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Levelled:
+    """What a track measures at its end, and the gain in dB that brought it there."""
+
+    loudness: Loudness
+    gain_db: float
 
 
 async def measure_loudness(path: Path) -> Loudness:
@@ -43,30 +52,41 @@ def parse(report: str) -> Loudness:
     return Loudness(values["I"], values["Peak"], values["LRA"])
 
 
+async def measure_blocks(blocks: AsyncIterator[Samples], channels: int) -> Loudness:
+    """How loud blocks [n, channels] of float32 at 48 kHz are; they are kept nowhere."""
+    return await _write(blocks, Path(os.devnull), channels, channels, "pcm_f32le", "null")
+
+
 async def write_track(blocks: AsyncIterator[Samples], dest: Path, channels: int) -> Loudness:
     """Write blocks [n, channels] of float32 at 48 kHz as a float WAV file and measure it on the way."""
     return await _write(blocks, dest, channels, channels, acodec="pcm_f32le")
 
 
-async def normalise(
+async def levelled(
     track: Path,
     dest: Path,
     measured: Loudness,
     goal: float = TARGET_LUFS,
+    *,
+    gain_db: float | None = None,
     progress: Callable[[float], None] = lambda _: None,
-) -> Loudness:
-    """Bring a track to `goal` LUFS with its true peak limited, as 48 kHz stereo s16 WAV; what it then measures.
+) -> Levelled:
+    """Bring a track to `goal` LUFS with its true peak limited, as 48 kHz stereo s16 WAV.
 
-    Silence stays as it is. Where the limiter takes loudness away the gain is corrected, at most twice; `progress` is
-    told the share done, 0-1, as if every one of the passes were needed.
+    With `gain_db` that gain is applied as it is, whatever comes of it, and peaks are limited all the same. Without,
+    silence stays as it is, and where the limiter takes loudness away the gain is corrected, at most twice; `progress`
+    is told the share done, 0-1, as if every one of the passes were needed.
     """
+    if gain_db is not None:
+        return Levelled(await _write_levelled(track, dest, held(gain_db), progress), gain_db)
     gain = plan(measured, goal)
     for number in range(PASSES):
         reached = await _write_levelled(track, dest, gain, _part(progress, number))
         if gain.limit is None or reached.is_silent or abs(goal - reached.integrated) <= TOLERANCE_LU:
             break
-        gain = Gain(gain.db + goal - reached.integrated, gain.limit)
-    return reached
+        if number < PASSES - 1:
+            gain = Gain(gain.db + goal - reached.integrated, gain.limit)
+    return Levelled(reached, gain.db)
 
 
 def _part(progress: Callable[[float], None], number: int) -> Callable[[float], None]:
@@ -77,7 +97,7 @@ async def _write_levelled(track: Path, dest: Path, gain: Gain, progress: Callabl
     with soundfile.SoundFile(track) as file:
         leveller = Leveller(gain, file.channels)
 
-        async def levelled() -> AsyncIterator[Samples]:
+        async def blocks() -> AsyncIterator[Samples]:
             while True:
                 block = await asyncio.to_thread(file.read, BLOCK, "float32", always_2d=True)
                 if not len(block):
@@ -86,10 +106,12 @@ async def _write_levelled(track: Path, dest: Path, gain: Gain, progress: Callabl
                 progress(file.tell() / file.frames)
             yield await asyncio.to_thread(leveller.flush)
 
-        return await _write(levelled(), dest, file.channels, 2, acodec="pcm_s16le")
+        return await _write(blocks(), dest, file.channels, 2, acodec="pcm_s16le")
 
 
-async def _write(blocks: AsyncIterator[Samples], dest: Path, channels: int, written: int, acodec: str) -> Loudness:
+async def _write(
+    blocks: AsyncIterator[Samples], dest: Path, channels: int, written: int, acodec: str, kind: str = "wav"
+) -> Loudness:
     """Write blocks with `written` channels and measure them; the file is RF64 where it grows over 4 GB."""
 
     async def raw() -> AsyncIterator[bytes]:
@@ -100,5 +122,5 @@ async def _write(blocks: AsyncIterator[Samples], dest: Path, channels: int, writ
     if written != channels:
         # ffmpeg's own way from mono to stereo takes 3 dB off.
         stream = stream.filter("channelmap", map="0|0", channel_layout="stereo")
-    command = target(stream, path=dest, format="wav", acodec=acodec, rf64="auto")
+    command = target(stream, path=dest, format=kind, acodec=acodec, **({"rf64": "auto"} if kind == "wav" else {}))
     return parse((await run(command, limits=sound(LONGEST_MEDIA_S), stdin=raw(), verbosity="info")).errors)

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from orchestrator.media.audio import UndecodableSoundError
+from orchestrator.media.burning import BurnedSubtitles, burned
 from orchestrator.media.failures import CONVERT, MediaError
 from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, Progress, own_subtitles, run, source, target
 from orchestrator.media.languages import iso_639_2
@@ -37,6 +38,9 @@ REFERENCE_WHITE = 203
 COPY: dict[str, Any] = {"c": "copy"}
 AAC: dict[str, Any] = {"c": "aac", "b": "160k", "ar": 48_000, "aac_coder": "fast"}
 """The fast coder takes half the time and, at this rate, comes closer to the original."""
+ADTS = ".aac"
+PRIMING_S = 1024 / 48_000
+"""By how much an AAC track begins before its first sample; raw packets do not say so."""
 H264: dict[str, Any] = {"c": "libx264", "preset": "veryfast", "crf": 20, "fps_mode": "vfr", "enc_time_base": "1:90000"}
 
 
@@ -81,6 +85,8 @@ async def merge(
     language: str | None = None,
     original_language: str | None = None,
     subtitles: Sequence[SoftSubtitles] = (),
+    redone: bool = False,
+    burn: BurnedSubtitles | None = None,
     progress: Progress | None = None,
 ) -> Merged:
     """Write the MP4 of a video `path` and its `dub` to `dest`, under a temporary name until it is whole.
@@ -88,8 +94,10 @@ async def merge(
     The picture is copied where it is 8-bit 4:2:0 H.264, else transcoded: half pictures are joined, high dynamic range
     becomes standard. The dub (48 kHz stereo, at second 0 of the file) is the default audio track, padded or trimmed to
     the picture; the original's default track is the second, without a dub the only one. Subtitles are soft tracks, off
-    by default, cut off with the picture. Title and chapters go along; the file's other tracks, covers and attachments
-    do not. Raises NoPictureError, MediaError.
+    by default, cut off with the picture; those to `burn` are painted into it, for which it is always transcoded. Title
+    and chapters go along; the file's other tracks, covers and attachments do not. With `redone` the video is one that
+    this has made before, whose last audio track is the original's. A dub in ADTS is taken as it is. Raises
+    NoPictureError, MediaError.
     """
     container = await inspect(path)
     picture = container.picture
@@ -103,19 +111,24 @@ async def merge(
             "media_invalid", f"The picture's times run over {end / 3600:.0f} hours: it is damaged. {CONVERT}"
         )
     media = source(path)
+    kept = burn is None and is_copied(container, picture)
     with TemporaryDirectory(prefix=".merge-", dir=dest.parent) as scratch:
         part = Path(scratch) / "merged.mp4"
+
+        def paint(frames: Any) -> Any:
+            return burned(frames, picture, burn, Path(scratch), end) if burn else frames
+
         tracks = [
-            _picture(media, container, picture),
-            *_sounds(media, container, dub, end, language, original_language),
+            _picture(media, container, picture, kept, paint),
+            *_sounds(media, container.redone if redone else container, dub, end, language, original_language),
             *_soft(subtitles, Path(scratch), end),
         ]
-        limits = _limits(path, container, picture, end)
+        limits = _limits(path, picture, end, kept)
         await run(_command(tracks, part, end, container.title), limits=limits, progress=progress)
         await asyncio.to_thread(disable_tracks, part)
         seconds = await _checked(part, Counter(track.kind for track in tracks), end, shown)
         part.replace(dest)
-    return Merged(seconds, is_copied(container, picture))
+    return Merged(seconds, kept)
 
 
 def is_copied(container: Container, picture: Stream) -> bool:
@@ -124,16 +137,17 @@ def is_copied(container: Container, picture: Stream) -> bool:
     return plain and not ("avi" in container.formats and picture.has_b_frames)
 
 
-def _limits(path: Path, container: Container, picture: Stream, end: float) -> Limits:
+def _limits(path: Path, picture: Stream, end: float, kept: bool) -> Limits:
     size = path.stat().st_size
-    if is_copied(container, picture):
+    if kept:
         return copied(end, size)
     return transcoded(end, size, picture.width * picture.height, 1 / picture.frame_seconds)
 
 
-def _picture(media: Any, container: Container, picture: Stream) -> _Track:
+def _picture(media: Any, container: Container, picture: Stream, kept: bool, paint: Callable[[Any], Any]) -> _Track:
+    """The picture as it is where it is `kept`, else encoded anew with what is painted on its frames."""
     stream = media[str(picture.index)]
-    if is_copied(container, picture):
+    if kept:
         # AVI says when a frame is decoded, not when it is shown: without reordering that is the same.
         return _Track("v", stream, COPY | ({"bsf": "setts=pts=DTS"} if "avi" in container.formats else {}))
     if picture.has_b_frames and "avi" in container.formats:
@@ -144,7 +158,7 @@ def _picture(media: Any, container: Container, picture: Stream) -> _Track:
         stream = _toned(stream, picture.transfer)
     # Odd sizes lose a row or column: scaling by a pixel would change the shape of the others.
     even = stream.filter("crop", "trunc(iw/2)*2", "trunc(ih/2)*2").filter("format", "yuv420p")
-    return _Track("v", even, H264)
+    return _Track("v", paint(even), H264)
 
 
 def _toned(stream: Any, transfer: str | None) -> Any:
@@ -159,7 +173,9 @@ def _sounds(
     media: Any, container: Container, dub: Path | None, end: float, language: str | None, original_language: str | None
 ) -> Iterator[_Track]:
     """The dub, if there is one, and the original; the first is the default."""
-    if dub is not None:
+    if dub is not None and dub.suffix == ADTS:
+        yield _Track("a", source(dub, itsoffset=-PRIMING_S).audio, COPY, iso_639_2(language), "Dub", default=True)
+    elif dub is not None:
         padded = source(dub).audio.filter("apad").filter("atrim", end=f"{end:.6f}")
         yield _Track("a", padded, AAC, iso_639_2(language), "Dub", default=True)
     original = container.sound

@@ -24,7 +24,7 @@ from orchestrator.subtitles.reader import CONTENT_TYPES as SUBTITLE_TYPES
 
 ACCEPTED = (
     "mp4, mov, mkv, webm, avi, wmv, flv, ts or mpg for video; mp3, wav, flac, ogg, m4a or aac for audio; "
-    "srt, vtt, ass or ssa for subtitles"
+    "srt, vtt, ass or ssa, json as we write it or txt for subtitles"
 )
 
 CONTENT_TYPES: Mapping[str, tuple[str, str]] = {

@@ -39,8 +39,12 @@ _UPLOAD: dict[str, Any] = {
     openapi_extra=_UPLOAD,
 )
 async def upload(request: Request, context: Context, user: CurrentUser) -> Media:
-    """Upload a video, audio or subtitle file. Its type is found by its content; its name is only shown."""
-    return (await service.upload(request, context, user.id)).media
+    """Upload a video, audio or subtitle file. Its type is found by its content; its name is only shown.
+
+    Of a text without times only a file named .txt is taken: it becomes SubRip, a cue for each sentence at a reader's
+    pace, and `subtitles.remarks` says so.
+    """
+    return (await service.upload(request, context, user.id, plain_text=True)).media
 
 
 @router.get("", responses=documented(401, 422, 503))

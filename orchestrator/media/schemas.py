@@ -30,7 +30,7 @@ class RemarkView(BaseModel):
 
 
 class SubtitlesView(BaseModel):
-    """A subtitle file: srt, vtt, ass or ssa; `language` null where the text does not tell for certain."""
+    """A subtitle file: srt, vtt, ass, ssa or json; `language` null where the text does not tell for certain."""
 
     format: str
     encoding: str

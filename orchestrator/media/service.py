@@ -26,6 +26,12 @@ from orchestrator.storage import Storage, Stored
 from orchestrator.uploads import quotas
 from orchestrator.uploads.errors import QuotaExceededError
 
+NO_TIMES = {
+    "code": "no_times",
+    "message": "The text has no times. Each sentence became a cue, one after the other at a reader's pace.",
+}
+"""What is said of a plain text that was taken for subtitles."""
+
 
 class TooLongError(OctaviaError):
     """The media lasts longer than a job may."""
@@ -81,9 +87,12 @@ async def upload(
         try:
             received = await receive(request, context.storage, key, reservation.size)
             stored = received.stored
+            sent = stored
             if plain_text and received.filename.lower().endswith(".txt"):
                 stored = await _given_times(context, key, stored)
             media = await examine(context, media_id, user_id, received.filename, stored)
+            if stored is not sent and media.subtitles:
+                media.subtitles["remarks"] = [NO_TIMES, *media.subtitles["remarks"]]
             async with context.sessions.begin() as session:
                 await reservation.settle(session)
                 session.add(media)

@@ -3,9 +3,9 @@
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from orchestrator.media.failures import MediaError
 from orchestrator.media.ffmpeg import RESTRICTED, Line, run
@@ -42,6 +42,16 @@ class Stream:
     transfer: str | None = None
     channels: int = 0
     sample_rate: int = 0
+    turned: bool = False
+    """It lies on its side: players turn it by 90 degrees."""
+    pixel_aspect: float = 1.0
+    """How many times as wide as high a pixel is, as it is stored."""
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height of a picture as people see it."""
+        wide = max(1, round(self.width * self.pixel_aspect))
+        return (self.height, wide) if self.turned else (wide, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,12 @@ class Container:
         """The audio track people hear: the default one, else the first."""
         return _preferred([each for each in self.streams if each.kind == "audio" and each.channels])
 
+    @property
+    def redone(self) -> Self:
+        """Of a video of our making, the same without its dub: with the last of its audio tracks alone."""
+        sounds = [each for each in self.streams if each.kind == "audio"]
+        return replace(self, streams=tuple(each for each in self.streams if each not in sounds[:-1]))
+
 
 def _preferred(streams: list[Stream]) -> Stream | None:
     return next((each for each in streams if each.default), streams[0] if streams else None)
@@ -72,6 +88,7 @@ def _preferred(streams: list[Stream]) -> Stream | None:
 async def inspect(path: Path) -> Container:
     """Probe a file. Raises MediaError where it is none that can be read."""
     asked = "format=format_name,duration,start_time:format_tags=title:stream:stream_tags:stream_disposition"
+    asked += ":stream_side_data=rotation"
     found = await _described(path, "-show_entries", asked)
     container = found.get("format", {})
     origin = _number(container.get("start_time")) or 0.0
@@ -174,7 +191,21 @@ def _stream(found: dict[str, Any], origin: float) -> Stream:
         transfer=found.get("color_transfer"),
         channels=found.get("channels", 0),
         sample_rate=int(found.get("sample_rate", 0)),
+        turned=any(_is_turned(each) for each in found.get("side_data_list", [])),
+        pixel_aspect=_ratio(found.get("sample_aspect_ratio")) or 1.0,
     )
+
+
+def _is_turned(side_data: dict[str, Any]) -> bool:
+    rotation = side_data.get("rotation")
+    return isinstance(rotation, (int, float)) and round(rotation) % 180 == 90
+
+
+def _ratio(text: str | None) -> float | None:
+    """ "4:3" as a number, where it can be one of pixels."""
+    over, _, under = (text or "").partition(":")
+    ratio = int(over) / int(under) if over.isdigit() and under.isdigit() and int(under) else 0.0
+    return ratio if 0.1 <= ratio <= 10 else None
 
 
 def _number(text: str | None) -> float | None:

@@ -22,7 +22,7 @@ class UnreadableSubtitlesError(OctaviaError):
 
 @dataclass(frozen=True, slots=True)
 class Subtitles:
-    """A subtitle file as found. `format` is "srt", "vtt", "ass" or "ssa"; `language` None where it is not certain."""
+    """A subtitle file as found. `format`: as of a Document; `language`: None where it is not certain."""
 
     format: str
     encoding: str

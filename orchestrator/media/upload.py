@@ -9,6 +9,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from orchestrator.errors import OctaviaError
 from orchestrator.media.names import UNTITLED, display_name
+from orchestrator.observability.metrics import UPLOADED
 from orchestrator.storage import Storage, Stored
 from orchestrator.uploads.quotas import Size
 
@@ -95,6 +96,7 @@ async def _file_bytes(request: Request, parser: "_FileParser", limit: int) -> As
         if size > limit or around > ENVELOPE_BYTES:
             raise TooLargeError(limit)
         if data:
+            UPLOADED.inc(len(data))
             yield data
     parser.finish()
     if not parser.found:

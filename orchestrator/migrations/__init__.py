@@ -8,6 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from dbos import DBOS
 
 from orchestrator.database import make_sync_engine
@@ -21,11 +22,19 @@ def upgrade(url: str, revision: str = "head") -> None:
     engine = make_sync_engine(url)
     try:
         with _alone(engine), engine.connect() as connection:
-            command.upgrade(_config(connection), revision)
+            command.upgrade(configuration(connection), revision)
             connection.commit()
             DBOS.migrate(engine.url.render_as_string(hide_password=False))
     finally:
         engine.dispose()
+
+
+def newest() -> str:
+    """The revision of our tables that this code wants."""
+    head = ScriptDirectory(str(Path(__file__).parent)).get_current_head()
+    if head is None:
+        raise RuntimeError("there is no migration")
+    return head
 
 
 @contextmanager
@@ -39,7 +48,16 @@ def _alone(engine: sa.Engine) -> Iterator[None]:
         connection.execute(sa.select(sa.func.pg_advisory_unlock(_LOCK)))
 
 
-def _config(connection: sa.Connection) -> Config:
+def nobody_migrates(connection: sa.Connection) -> bool:
+    """Whether the lock is free right now."""
+    free = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_LOCK))))
+    if free:
+        connection.execute(sa.select(sa.func.pg_advisory_unlock(_LOCK)))
+    return free
+
+
+def configuration(connection: sa.Connection | None = None) -> Config:
+    """Alembic's configuration, for use with an open connection where there is one."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection

@@ -4,6 +4,8 @@ from orchestrator.accounts import models as accounts
 from orchestrator.billing import models as billing
 from orchestrator.credits import models as credits
 from orchestrator.database import Base
+from orchestrator.editing import models as editing
+from orchestrator.glossaries import models as glossaries
 from orchestrator.jobs import models as jobs
 from orchestrator.media import models as media
 from orchestrator.notifications import models as notifications
@@ -16,6 +18,8 @@ __all__ = [
     "accounts",
     "billing",
     "credits",
+    "editing",
+    "glossaries",
     "jobs",
     "media",
     "metadata",

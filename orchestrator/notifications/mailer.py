@@ -85,16 +85,7 @@ class SmtpMailer:
         is wrong) and is transient, whatever its code. An answer that does not come is transient too, although the
         server may have accepted the mail (RFC 1047).
         """
-        client = aiosmtplib.SMTP(
-            hostname=self._host,
-            port=self._port,
-            username=self._username,
-            password=self._password,
-            timeout=self._timeout_s,
-            use_tls=self._tls == "tls",
-            start_tls=self._tls == "starttls",
-            tls_context=self._certificates,
-        )
+        client = self._client()
         try:
             async with asyncio.timeout(self._timeout_s):
                 await _connect(client)
@@ -104,6 +95,28 @@ class SmtpMailer:
             raise TransientMailError(f"no answer within {self._timeout_s:.0f} s") from error
         finally:
             client.close()
+
+    async def greet(self) -> None:
+        """Log in and leave, without a mail. Raises what aiosmtplib and the system do."""
+        client = self._client()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await client.connect()
+            await _part(client)
+        finally:
+            client.close()
+
+    def _client(self) -> aiosmtplib.SMTP:
+        return aiosmtplib.SMTP(
+            hostname=self._host,
+            port=self._port,
+            username=self._username,
+            password=self._password,
+            timeout=self._timeout_s,
+            use_tls=self._tls == "tls",
+            start_tls=self._tls == "starttls",
+            tls_context=self._certificates,
+        )
 
 
 async def _connect(client: aiosmtplib.SMTP) -> None:

@@ -26,6 +26,8 @@ class Mail(Base):
     text: Mapped[str]
     html: Mapped[str]
     """Both empty once the mail has ended."""
+    traceparent: Mapped[str | None]
+    """Of what it tells of, where that is traced."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     attempts: Mapped[int] = mapped_column(default=0)
     """How often sending was begun. Also the number of the attempt that may note how it ended."""

@@ -17,6 +17,8 @@ from orchestrator.jobs.context import current
 from orchestrator.notifications.errors import PermanentMailError, TransientMailError
 from orchestrator.notifications.messages import Message, message_id, mime
 from orchestrator.notifications.models import Mail
+from orchestrator.observability.metrics import MAILS
+from orchestrator.observability.tracing import SpanKind, parent_of, span
 
 log = structlog.get_logger(__name__)
 
@@ -85,15 +87,21 @@ async def _send(mail: Mail) -> float | None:
     sender = context.settings.mail_from
     try:
         message = Message(mail.kind, mail.recipient, mail.subject, mail.text, mail.html)
-        await context.mailer.send(mime(message, sender, message_id(mail.id, sender), mail.created_at))
+        with span(
+            "send an e-mail", {"octavia.mail": mail.kind}, parent=parent_of(mail.traceparent), kind=SpanKind.CLIENT
+        ):
+            await context.mailer.send(mime(message, sender, message_id(mail.id, sender), mail.created_at))
     except TransientMailError as error:
+        MAILS.labels("delayed").inc()
         await _note(_DELAYED, mail, error.message)
         log.warning("mail delayed", mail_id=str(mail.id), kind=mail.kind, attempt=mail.attempts, error=error.message)
         return pause_s(mail.attempts)
     except PermanentMailError as error:
+        MAILS.labels("failed").inc()
         await _note_failure(mail, error.message)
         return None
     await _note(_SENT, mail)
+    MAILS.labels("sent").inc()
     log.info("mail sent", mail_id=str(mail.id), kind=mail.kind, attempt=mail.attempts)
     return None
 

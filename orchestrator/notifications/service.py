@@ -8,6 +8,7 @@ from uuid_utils.compat import uuid7
 from orchestrator.context import EnqueueMail
 from orchestrator.notifications.messages import Message
 from orchestrator.notifications.models import Mail
+from orchestrator.observability.tracing import traceparent
 
 
 async def post(session: AsyncSession, enqueue_mail: EnqueueMail, message: Message, user_id: UUID | None = None) -> Mail:
@@ -24,6 +25,7 @@ async def post(session: AsyncSession, enqueue_mail: EnqueueMail, message: Messag
         subject=message.subject,
         text=message.text,
         html=message.html,
+        traceparent=traceparent(),
     )
     session.add(mail)
     await session.flush()

@@ -41,10 +41,11 @@ def base_of(request: Request, context: AppContext) -> str:
 @router.get("/api/translate/jobs/history", dependencies=within("default"))
 async def history(request: Request, context: Context, user: CurrentUser, session: DbSession) -> JSONResponse:
     """The newest first."""
-    query = newest_first(owned_by(user.id, Job), Job, None, MOST_LISTED)
+    own = owned_by(user.id, Job).where(Job.regenerates.is_(None))
+    query = newest_first(own, Job, None, MOST_LISTED)
     jobs = (await session.scalars(query)).all()
     media = await _media_of(session, jobs)
-    total = await session.scalar(sa.select(sa.func.count()).select_from(owned_by(user.id, Job).subquery()))
+    total = await session.scalar(sa.select(sa.func.count()).select_from(own.subquery()))
     base = base_of(request, context)
     return said(jobs=[job_view(Shown(job, media[job.media_id], (), base)) for job in jobs], total=total)
 

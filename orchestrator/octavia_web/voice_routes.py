@@ -75,7 +75,7 @@ async def hear(key: Key, expires: int, signature: str, request: Request, context
 
 def _speakers(known: Capabilities, code: str) -> list[Voice]:
     """Those of the language, else the stand-in a dub would get."""
-    own = [voice for voice in known.voices if voice.language == code]
+    own = [voice for voice in known.voices if voice.speaks(code)]
     stand_in = known.voice_for(code)
     return own or ([stand_in] if stand_in else [])
 

@@ -8,6 +8,7 @@ A job holds its media by a lock on the row while it is inserted, and afterwards 
 under the lock of its row alone, and jobs are looked for when that is held.
 """
 
+from datetime import timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,9 +16,10 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from orchestrator.database import sessions
+from orchestrator.editing.models import SupersededFile, TranscriptRevision, TranscriptSegment
 from orchestrator.errors import NotFoundError, OctaviaError
 from orchestrator.jobs import keys, progress
-from orchestrator.jobs.models import HeardWindow, Job, Rendition, SegmentRow
+from orchestrator.jobs.models import DiarizedPiece, HeardWindow, Job, JobSpeaker, Rendition, SegmentRow
 from orchestrator.media.models import Media
 from orchestrator.ownership import owned_by
 from orchestrator.retention.errors import JobOpenError, MediaInUseError
@@ -29,7 +31,15 @@ Make = async_sessionmaker[AsyncSession]
 
 AT_ONCE = 500
 """Of each kind, in one sweep."""
-TEXTS = (Rendition, SegmentRow, HeardWindow)
+TEXTS = (
+    Rendition,
+    SegmentRow,
+    HeardWindow,
+    DiarizedPiece,
+    JobSpeaker,
+    TranscriptSegment,
+    TranscriptRevision,
+)
 """What was said and how it was translated: deleted with the files."""
 
 
@@ -62,11 +72,15 @@ async def delete_job(make: Make, storage: Storage, user_id: UUID, job_id: UUID) 
         job = await session.scalar(query)
         if job is None:
             raise NotFoundError("job", job_id)
-        if job.status in progress.OPEN:
-            raise JobOpenError(job)
-        job.deleted_at = sa.func.now()
-        job.withdrawn_at = sa.func.coalesce(Job.withdrawn_at, sa.func.now())
-    return await _purged(make, storage, Job, job_id)
+        regenerations = sa.select(Job).where(Job.regenerates == job.id)
+        parts = [job, *(await session.scalars(regenerations)).all()]
+        for each in parts:
+            if each.status in progress.OPEN:
+                raise JobOpenError(each)
+        for each in parts:
+            each.deleted_at = sa.func.now()
+            each.withdrawn_at = sa.func.coalesce(Job.withdrawn_at, sa.func.now())
+    return all([await _purged(make, storage, Job, each.id) for each in parts])
 
 
 async def sweep(engine: AsyncEngine, storage: Storage) -> None:
@@ -76,6 +90,7 @@ async def sweep(engine: AsyncEngine, storage: Storage) -> None:
     """
     make = sessions(engine)
     await _withdraw_results(make)
+    await _delete_superseded(make, storage)
     for media_id in await _found(make, Media, Media.expires_at < sa.func.now(), ~_needed(), withdrawn=False):
         await _withdraw_media(make, media_id)
     for table in (Job, Media):
@@ -84,11 +99,16 @@ async def sweep(engine: AsyncEngine, storage: Storage) -> None:
 
 
 async def _withdraw_results(make: Make) -> None:
+    """What is due, but while it is being regenerated; what regenerations have made goes with it."""
     due = (Job.status == "completed", Job.expires_at < sa.func.now(), Job.withdrawn_at.is_(None))
+    made, other = sa.orm.aliased(Job), {"synchronize_session": False}
+    idle = ~sa.exists().where(made.regenerates == Job.id, made.status.in_(progress.OPEN))
+    whole = sa.select(made.id).where(made.withdrawn_at.is_not(None))
+    parts = (Job.regenerates.in_(whole), Job.withdrawn_at.is_(None), Job.status.not_in(progress.OPEN))
     async with make.begin() as session:
-        await session.execute(
-            sa.update(Job).where(*due).values(withdrawn_at=sa.func.now()).execution_options(synchronize_session=False)
-        )
+        for conditions in ((*due, idle), parts):
+            withdrawn = sa.update(Job).where(*conditions).values(withdrawn_at=sa.func.now())
+            await session.execute(withdrawn.execution_options(**other))
 
 
 async def _withdraw_media(make: Make, media_id: UUID) -> None:
@@ -109,6 +129,22 @@ async def _withdraw_media(make: Make, media_id: UUID) -> None:
 def _needed() -> sa.ColumnElement[bool]:
     """Whether a job on the media is open, or has ended but may still be asked for what it needs the media for."""
     return sa.exists().where(Job.media_id == Media.id, Job.swept_at.is_(None))
+
+
+async def _delete_superseded(make: Make, storage: Storage) -> None:
+    """Files that a regeneration has put others in the place of; downloads that had begun have had a minute."""
+    file = SupersededFile
+    async with make() as session:
+        query = sa.select(file.storage_key).where(file.at < sa.func.now() - timedelta(minutes=1)).limit(AT_ONCE)
+        keys_ = (await session.scalars(query)).all()
+    for key in keys_:
+        try:
+            await storage.delete(key)
+        except (OctaviaError, OSError) as error:
+            log.warning("a superseded file was not deleted; tried again later", error=str(error))
+            continue
+        async with make.begin() as session:
+            await session.execute(sa.delete(file).where(file.storage_key == key))
 
 
 async def _found(

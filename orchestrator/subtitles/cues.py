@@ -1,31 +1,30 @@
-"""Cues from words: at most two lines each, cut where the text allows it best, shown as long as it takes to read.
+"""Cues from words: at most as many lines as the rules have, cut where the text allows it best (see `plan`)."""
 
-1. Words become tokens with times; dynamic programming cuts them into few cues that end at punctuation, pauses, phrases.
-2. Cues too short to be read join a neighbour where both fit one cue.
-3. A cue stays for a comfortable reading speed where there is time, two frames off the next; short gaps are closed.
-"""
-
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 
 from orchestrator.dubbing.timeline import Segment, Word
-from orchestrator.subtitles.lines import Token, break_cost, break_lines, fits, join, tokenize
-from orchestrator.subtitles.rules import Rules, rules_for
-
-JOIN_GAP_S = 1.0
-"""Cues further apart are not joined, short as they may be."""
-_PAUSE_S = 0.3
+from orchestrator.subtitles.lines import Token, break_lines, tokenize
+from orchestrator.subtitles.measure import width
+from orchestrator.subtitles.plan import Run, Shown, Timed, plan
+from orchestrator.subtitles.rules import PLAIN, Rules, rules_for
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """Lines shown from `start` to `end`, seconds."""
+    """Lines shown from `start` to `end`, seconds; whose they are, where that is known.
+
+    `words`: what the lines say, each with its leading space and the time it is said; empty where that is not known.
+    `said`: when the first of it is said.
+    """
 
     start: float
     end: float
     lines: tuple[str, ...]
+    speaker: str | None = None
+    words: tuple[Word, ...] = ()
+    said: float | None = None
 
     @property
     def text(self) -> str:
@@ -39,151 +38,134 @@ class Line:
     start: float
     end: float
     text: str
+    speaker: str | None = None
+
+
+NEVER_SPACED = frozenset({"zh", "yue", "ja"})
+"""Languages without spaces even between sentences."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Timed:
-    token: Token
-    start: float
-    end: float
+class Stretch:
+    """A sentence's tokens with their times, in a language, by a speaker; `heard`: each time is the word's own."""
+
+    timed: tuple[Timed, ...]
+    rules: Rules
+    speaker: str | None
+    heard: bool
 
 
-_Group = list[_Timed]
-
-
-def cues_of_segments(segments: Iterable[Segment], rules: Rules | None = None) -> list[Cue]:
+def cues_of_segments(segments: Iterable[Segment], profile: Rules = PLAIN) -> list[Cue]:
     """Cues in the language spoken, by the times of the words."""
-    groups: list[tuple[_Group, str]] = []
-    for segment in segments:
-        own = rules or rules_for(segment.language)
-        timed = _timed_words(segment, own)
-        groups += [(group, segment.language) for group in _cut(timed, own, segment.language)]
-    return _finish(groups, rules)
+    return cues_of_stretches(
+        [stretch_of_words(each.text, each.words, rules_for(each.language, profile), each.speaker) for each in segments]
+    )
 
 
-def cues_of_lines(lines: Iterable[Line], language: str, rules: Rules | None = None) -> list[Cue]:
+def cues_of_lines(lines: Iterable[Line], language: str, profile: Rules = PLAIN) -> list[Cue]:
     """Cues of a translation: a line's time is shared out by characters. Empty text makes no cue."""
-    own = rules or rules_for(language)
-    groups = [(group, language) for line in lines for group in _cut(_timed_text(line, own, language), own, language)]
-    return _finish(groups, rules)
+    rules = rules_for(language, profile)
+    return cues_of_stretches([stretch_of_line(line, rules) for line in lines])
 
 
-def _timed_words(segment: Segment, rules: Rules) -> _Group:
-    """The segment's text as tokens, each with the time of the word its characters come from."""
-    return _spread(tokenize(segment.text, segment.language, rules.line_length), _clock(segment.words))
+def stretch_of_words(text: str, words: Sequence[Word], rules: Rules, speaker: str | None = None) -> Stretch:
+    """The text as tokens, each with the time of the word its characters come from."""
+    tokens = tokenize(text, rules.language, rules.line_length, rules.widths)
+    return Stretch(_spread(_joined_on(tokens, rules), _clock(words)), rules, speaker, heard=True)
 
 
-def _clock(words: Sequence[Word]) -> list[tuple[float, float]]:
+def stretch_of_line(line: Line, rules: Rules) -> Stretch:
+    tokens = tokenize(line.text, rules.language, rules.line_length, rules.widths)
+    whole = Word("".join(token.text for token in tokens), line.start, max(line.start, line.end))
+    return Stretch(_spread(_joined_on(tokens, rules), _clock([whole])), rules, line.speaker, heard=False)
+
+
+def _joined_on(tokens: list[Token], rules: Rules) -> list[Token]:
+    """The tokens of a sentence; no space parts it from the one before it in languages that have none there either."""
+    if tokens and (rules.language or "").split("-")[0] in NEVER_SPACED:
+        return [replace(tokens[0], spaced=False), *tokens[1:]]
+    return tokens
+
+
+_Instant = tuple[float, float, float]
+"""Start, end and confidence of a character."""
+
+
+def _clock(words: Sequence[Word]) -> list[_Instant]:
     """The time of every written character of the words, in order."""
-    times = []
+    times: list[_Instant] = []
     for word in words:
         length = sum(not character.isspace() for character in word.text)
         share = (word.end - word.start) / max(1, length)
-        times += [(word.start + at * share, word.start + (at + 1) * share) for at in range(length)]
+        times += [(word.start + at * share, word.start + (at + 1) * share, word.probability) for at in range(length)]
     return times
 
 
-def _spread(tokens: Sequence[Token], clock: Sequence[tuple[float, float]]) -> _Group:
-    """The tokens with the times of their first and last characters."""
+def _spread(tokens: Sequence[Token], clock: Sequence[_Instant]) -> tuple[Timed, ...]:
+    """The tokens with the times of their first and last characters, as sure as the least sure of them."""
     timed = []
     at = 0
     for token in tokens:
-        first, last = clock[min(at, len(clock) - 1)], clock[min(at + len(token.text), len(clock)) - 1]
-        timed.append(_Timed(token, first[0], last[1]))
+        own = clock[min(at, len(clock) - 1) : at + len(token.text)]
+        timed.append(Timed(token, own[0][0], own[-1][1], min(each[2] for each in own)))
         at += len(token.text)
-    return timed
+    return tuple(timed)
 
 
-def _timed_text(line: Line, rules: Rules, language: str) -> _Group:
-    tokens = tokenize(line.text, language, rules.line_length)
-    return _spread(
-        tokens, _clock([Word("".join(token.text for token in tokens), line.start, max(line.start, line.end))])
+def cues_of_stretches(stretches: Iterable[Stretch], kept: frozenset[int] = frozenset()) -> list[Cue]:
+    """The cues of sentences; before those numbered in `kept` a cue begins already."""
+    there = sorted(
+        ((at, each) for at, each in enumerate(stretches) if each.timed), key=lambda pair: pair[1].timed[0].start
     )
+    groups = [
+        list(group) for _, group in groupby(there, key=lambda pair: (pair[1].rules, pair[1].speaker, pair[1].heard))
+    ]
+    runs = [_run(group, kept) for group in groups]
+    return [_cue(runs[shown.run], shown, groups[shown.run][0][1].heard) for shown in plan(runs)]
 
 
-def _cut(timed: _Group, rules: Rules, language: str) -> list[_Group]:
-    """The cheapest cut of tokens into cues that fit the lines and, unless one token breaks it, the longest time."""
+def _run(group: Sequence[tuple[int, Stretch]], kept: frozenset[int]) -> Run:
+    timed: list[Timed] = []
+    ends, cuts = set(), set()
+    for at, stretch in group:
+        ends.add(len(timed))
+        if at in kept:
+            cuts.add(len(timed))
+        timed += stretch.timed
+    first = group[0][1]
+    return Run(timed, first.rules, first.speaker, frozenset(ends), frozenset(cuts))
+
+
+def _cue(run: Run, shown: Shown, heard: bool) -> Cue:
+    timed = run.timed[shown.first : shown.stop]
+    rules = run.rules
     tokens = [each.token for each in timed]
-    best = [0.0] + [math.inf] * len(timed)
-    begins = [0] * (len(timed) + 1)
-    for stop in range(1, len(timed) + 1):
-        breaking = 0.0 if stop == len(timed) else break_cost(tokens, stop, language) - _pause(timed, stop)
-        for first in range(stop - 1, -1, -1):
-            alone = first == stop - 1
-            if not alone and not fits(tokens[first:stop], rules.line_length, rules.lines):
-                break
-            if not alone and timed[stop - 1].end - timed[first].start > rules.longest:
-                break
-            cost = best[first] + breaking + _cue_cost(timed, first, stop, rules)
-            if cost < best[stop]:
-                best[stop], begins[stop] = cost, first
-    groups: list[_Group] = []
-    stop = len(timed)
-    while stop:
-        groups.append(timed[begins[stop] : stop])
-        stop = begins[stop]
-    return groups[::-1]
-
-
-def _pause(timed: _Group, cut: int) -> float:
-    """What a pause takes off the cost of a cut there."""
-    return 0.3 if timed[cut].start - timed[cut - 1].end >= _PAUSE_S else 0.0
-
-
-def _cue_cost(timed: _Group, first: int, stop: int, rules: Rules) -> float:
-    end = timed[stop].start if stop < len(timed) else timed[-1].end
-    short = 2.0 if end - timed[first].start < rules.shortest else 0.0
-    fill = len(join([each.token for each in timed[first:stop]])) / (rules.line_length * rules.lines)
-    return 1.0 + short + 0.5 * fill**2
-
-
-def _finish(groups: Sequence[tuple[_Group, str]], rules: Rules | None) -> list[Cue]:
-    joined: list[tuple[_Group, str]] = []
-    for group, language in sorted(groups, key=lambda each: each[0][0].start):
-        if joined and joined[-1][1] == language and _may_join(joined[-1][0], group, rules or rules_for(language)):
-            joined[-1] = ([*joined[-1][0], *group], language)
-        else:
-            joined.append((group, language))
-    cues = []
-    for group, language in joined:
-        own = rules or rules_for(language)
-        lines = break_lines([each.token for each in group], own.line_length, own.lines, language)
-        cues.append((Cue(group[0].start, max(each.end for each in group), lines), own))
-    return _settle(cues)
-
-
-def _may_join(group: _Group, following: _Group, rules: Rules) -> bool:
-    """Whether one of two neighbours is too short to read and both together make one cue."""
-    pause = following[0].start - group[-1].end
-    room = following[0].start - group[0].start - rules.gap
-    short = min(room, following[-1].end - following[0].start) < rules.shortest
-    together = [each.token for each in (*group, *following)]
-    return (
-        short
-        and pause <= JOIN_GAP_S
-        and following[-1].end - group[0].start <= rules.longest
-        and fits(together, rules.line_length, rules.lines)
+    lines = break_lines(tokens, rules.line_length, rules.lines, rules.language, rules.widths, strictly=rules.breaks)
+    words = tuple(
+        Word((" " if each.token.spaced else "") + each.token.text, each.start, each.end, each.confidence)
+        for each in timed
+        if heard
     )
+    return Cue(shown.start, shown.end, lines, run.speaker, words, timed[0].start)
 
 
-def _settle(cues: Sequence[tuple[Cue, Rules]]) -> list[Cue]:
-    """Cues with the times they are shown: long enough to read, apart by the gap, none before its words."""
-    settled: list[Cue] = []
-    starts: list[float] = []
-    for cue, rules in cues:
-        starts.append(max(cue.start, starts[-1] + rules.gap + 0.001) if starts else max(0.0, cue.start))
-    nexts = [*starts[1:], math.inf]
-    for (cue, rules), start, following in zip(cues, starts, nexts, strict=False):
-        latest = min(following - rules.gap, start + rules.longest)
-        wanted = max(cue.end, start + rules.shortest, start + characters(cue) / rules.comfortable_speed)
-        end = latest if following - rules.gap - wanted < rules.chain - rules.gap else wanted
-        settled.append(Cue(start, min(end, latest), cue.lines))
-    return settled
+def characters(cue: Cue, rules: Rules = PLAIN) -> float:
+    """Characters to read: a line's end is a space where the language has any; where not, spaces do not count."""
+    if rules.spaced:
+        return width(" ".join(cue.lines), rules.widths)
+    return width("".join("".join(cue.lines).split()), rules.widths)
 
 
-def characters(cue: Cue) -> int:
-    """Characters to read, spaces counted, line ends not."""
-    return sum(len(line) for line in cue.lines)
+def words_by_line(cue: Cue) -> Iterator[list[Word]]:
+    """The words of each line, by the characters the line shows."""
+    at = 0
+    for line in cue.lines:
+        room = len("".join(line.split()))
+        first = at
+        while room > 0 and at < len(cue.words):
+            room -= len("".join(cue.words[at].text.split()))
+            at += 1
+        yield list(cue.words[first:at])
 
 
 def gaps(cues: Sequence[Cue]) -> list[float]:

@@ -36,7 +36,7 @@ class FileCue:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file of `format` "srt", "vtt", "ass" or "ssa", its cues in the order they stand in."""
+    """A file of `format` "srt", "vtt", "ass", "ssa" or "json", its cues in the order they stand in."""
 
     format: str
     text: str

@@ -16,6 +16,16 @@ STARTERS: dict[str, frozenset[str]] = {
         "alla da dal con su sul per tra fra senza",
         "pt": "e ou mas porém porque que quando onde quem se enquanto como de do da em no na a ao à para por pelo "
         "pela com sem sobre entre até",
+        "nl": "en of maar want dus omdat dat die als toen terwijl hoewel wie waar van in op aan bij met naar uit "
+        "voor door tegen zonder om over onder tussen tot",
+        "sv": "och men eller för att som när där om medan eftersom i på av med till från vid genom utan över under "
+        "mellan mot",
+        "pl": "i a ale lub albo bo więc że który która które gdy kiedy gdzie jeśli jak w we z ze na do od po przy "
+        "przez dla bez nad pod przed między",
+        "ru": "и а но или да что чтобы который которая которое которые когда где если как потому хотя в во с со на "
+        "к ко от из по при через для без над под перед между о об у за",
+        "ar": "و ثم أو لكن بل لأن أن إن الذي التي الذين عندما حيث إذا كما في من على إلى عن مع حتى بين بعد قبل",
+        "he": "ו או אבל כי אם כאשר איפה אשר של על אל עם מן בין עד לפני אחרי בלי",
     }.items()
 }
 """Conjunctions, relatives and prepositions: a good place to break is before them."""
@@ -36,9 +46,18 @@ CLINGING: dict[str, frozenset[str]] = {
         "sono ha hanno non molto di a",
         "pt": "um uma uns umas o a os as meu teu seu minha sua este esta eu tu ele ela nós eles é são foi tem não "
         "muito de em",
+        "nl": "een de het mijn jouw zijn haar ons onze hun deze dit die dat ik jij je u hij zij ze wij we is was "
+        "waren heeft hebben had wordt niet zeer te van in op",
+        "sv": "en ett den det de min din sin vår er denna detta jag du han hon vi ni är var har hade inte mycket att "
+        "av i på",
+        "pl": "w we z ze na do od po o u i a nie się jest są był była było mój twój ten ta to bardzo dla bez",
+        "ru": "в во с со на к ко от из о об у за по не ни и а мой твой этот эта это я ты он она мы вы они очень "
+        "для без",
+        "ar": "في من على إلى عن مع أن إن لا لم لن ما قد هذا هذه ذلك تلك هو هي كل بعض يا أي",
+        "he": "של על אל עם את לא זה זו הוא היא אני אתה כל מאוד בין עד",
     }.items()
 }
-"""Articles, pronouns and auxiliaries: what follows belongs to them."""
+"""Articles, prepositions, pronouns, auxiliaries, negations: what follows belongs to them."""
 
 
 def starts_phrase(word: str, language: str | None) -> bool:

@@ -29,6 +29,7 @@ _PIECES: Mapping[str, re.Pattern[str]] = {
     "srt": re.compile(rf"(?P<line><br[ ]?/?>)|(?P<tag></?[a-zA-Z][^<>]*>|\{{\\[^{{}}]*\}}|{DIRECTION.pattern})"),
     "vtt": re.compile(rf"(?P<line>(?!))|(?P<tag></?[a-zA-Z][^<>]*>|<[\d:.]+>|</>|&(?:lrm|rlm);|{DIRECTION.pattern})"),
     "ass": re.compile(rf"(?P<line>\\[Nn])|(?P<tag>\{{[^{{}}]*\}}|{DIRECTION.pattern})"),
+    "json": re.compile(r"(?P<line>(?!))(?P<tag>(?!))"),
 }
 _ENTITY = re.compile(r"&(?:#\d+|#x[\da-fA-F]+|[a-zA-Z]+);")
 _WORD, _CHARACTER, _SPACE = re.compile(r"\S+"), re.compile(r"\S"), re.compile(r"\s*")
@@ -81,7 +82,7 @@ def _unescaped(text: str) -> str:
     return _ENTITY.sub(lambda match: DIRECTION.sub("", html.unescape(match[0])), text)
 
 
-_PLAIN: Mapping[str, Callable[[str], str]] = {"srt": _unescaped, "vtt": _unescaped, "ass": _plain_ass}
+_PLAIN: Mapping[str, Callable[[str], str]] = {"srt": _unescaped, "vtt": _unescaped, "ass": _plain_ass, "json": str}
 
 
 def put_back(marked: Marked, text: str, format_: str, language: str) -> str:

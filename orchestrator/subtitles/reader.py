@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.subtitles import read_ass, read_srt, read_vtt
+from orchestrator.subtitles import cues_json, read_ass, read_srt, read_vtt
 from orchestrator.subtitles.decode import UnknownEncodingError, decode
 from orchestrator.subtitles.document import MOST_CUES, Document, FileCue, TextLine, lines_of, remarks_on_times
 from orchestrator.subtitles.markup import split
@@ -16,6 +16,8 @@ CONTENT_TYPES: Mapping[str, str] = {
     "vtt": "text/vtt",
     "ass": "text/x-ssa",
     "ssa": "text/x-ssa",
+    "txt": "text/plain; charset=utf-8",
+    "json": "application/json",
 }
 
 LONGEST_CUE = 5_000
@@ -48,8 +50,10 @@ class SubtitleFile:
 
 
 def format_of(text: str) -> str | None:
-    """ "srt", "vtt", "ass" or "ssa"; None for a text that is no subtitles."""
+    """ "srt", "vtt", "ass", "ssa" or our own "json"; None for a text that is no subtitles."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if cues_json.SIGN.match(text):
+        return "json"
     if _VTT.match(text):
         return "vtt"
     if _ASS.search(text):
@@ -73,7 +77,7 @@ def read(data: bytes) -> SubtitleFile | None:
     lines = lines_of(decoded.text)
     if kind == "vtt":
         lines = lines[next(at for at, line in enumerate(lines) if not line.is_blank) :]
-    cues, remarks = READERS[kind](lines)
+    cues, remarks = (_own_json(decoded.text), []) if kind == "json" else READERS[kind](lines)
     if not cues:
         raise SubtitleFormatError(
             f"line {remarks[0].line}: {remarks[0].reason}" if remarks else "there is no cue in it"
@@ -87,6 +91,14 @@ def read(data: bytes) -> SubtitleFile | None:
     remarks += remarks_on_times(cues)
     document = Document(kind, decoded.text, tuple(cues), tuple(remarks))
     return SubtitleFile(document, decoded.encoding, decoded.marked, (*decoded.remarks, *remarks))
+
+
+def _own_json(text: str) -> list[FileCue]:
+    """The cues of our own JSON. It is always written anew, so that their places in it are of no use: all 0."""
+    cues = [cue for cue in cues_json.loads(text) if cue.text.strip()]
+    return [
+        FileCue(number, cue.start, cue.end, cue.text, 0, 0, cue.speaker or "") for number, cue in enumerate(cues, 1)
+    ]
 
 
 def _refuse_endless(cue: FileCue, kind: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from orchestrator.subtitles import clock
 from orchestrator.subtitles.cues import Cue
+from orchestrator.subtitles.direction import marked
 
 _TIMING = re.compile(r"^[ \t]*([\d:.,]+)[ \t]*-->[ \t]*([\d:.,]+).*$")
 
@@ -13,17 +14,17 @@ class SubtitleFormatError(ValueError):
     """The text is not what its format demands; the message names the line."""
 
 
-def dumps(cues: Iterable[Cue]) -> str:
+def dumps(cues: Iterable[Cue], language: str | None = None) -> str:
     """The cues as SubRip. A text line that looks like a cue's timing is written so that no reader takes it for one."""
     return "\n".join(
-        f"{number}\n{clock.write(cue.start, ',')} --> {clock.write(cue.end, ',')}\n{_text(cue)}\n"
+        f"{number}\n{clock.write(cue.start, ',')} --> {clock.write(cue.end, ',')}\n{_text(cue, language)}\n"
         for number, cue in enumerate(cues, 1)
     )
 
 
-def _text(cue: Cue) -> str:
+def _text(cue: Cue, language: str | None) -> str:
     """No empty lines, which would end the cue; the arrow as a character of its own."""
-    return "\n".join(line.replace("-->", "→") for line in cue.lines if line.strip())
+    return "\n".join(marked(line.replace("-->", "→"), language) for line in cue.lines if line.strip())
 
 
 def loads(text: str) -> list[Cue]:

@@ -17,6 +17,7 @@ from itertools import accumulate, groupby, pairwise
 from orchestrator.dubbing.sentences import LONG_PAUSE_S, ends_sentence, is_unspaced
 from orchestrator.dubbing.timeline import Word
 from orchestrator.subtitles.lines import Token, break_cost, break_lines, join, tokenize
+from orchestrator.subtitles.measure import width
 from orchestrator.subtitles.rules import Rules, rules_for
 
 JOIN_GAP_S = 1.5
@@ -181,7 +182,7 @@ def shared_out(
     own = rules or rules_for(language)
     pieces: list[list[tuple[Part, list[Token]]]] = [[] for _ in range(cues)]
     for sentence, translation in zip(read, translations, strict=True):
-        tokens = tokenize(translation, language, own.line_length)
+        tokens = tokenize(translation, language, own.line_length, own.widths)
         shares = share_tokens(tokens, [part.length for part in sentence.parts], language)
         for part, share in zip(sentence.parts, shares, strict=True):
             pieces[part.cue].append((part, share))
@@ -237,16 +238,18 @@ def _laid_out(pieces: Sequence[tuple[Part, list[Token]]], rules: Rules, language
 
 def _lines(tokens: Sequence[Token], rules: Rules, language: str) -> Sequence[str]:
     try:
-        return break_lines(tokens, rules.line_length, rules.lines, language) if tokens else ()
+        if not tokens:
+            return ()
+        return break_lines(tokens, rules.line_length, rules.lines, language, rules.widths, strictly=rules.breaks)
     except ValueError:
-        return _wrapped(tokens, rules.line_length)
+        return _wrapped(tokens, rules)
 
 
-def _wrapped(tokens: Sequence[Token], length: int) -> list[str]:
+def _wrapped(tokens: Sequence[Token], rules: Rules) -> list[str]:
     """As many full lines as it takes."""
     lines: list[list[Token]] = [[]]
     for token in tokens:
-        if lines[-1] and len(join([*lines[-1], token])) > length:
+        if lines[-1] and width(join([*lines[-1], token]), rules.widths) > rules.line_length:
             lines.append([])
         lines[-1].append(token)
     return [join(line) for line in lines]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from starlette.requests import ClientDisconnect
 
+from orchestrator.observability.metrics import UPLOADED
 from orchestrator.slow_bodies import SlowBodyError
 from orchestrator.storage import PART_BYTES, MissingObjectError, Storage, StorageError
 from orchestrator.uploads import keys, rows
@@ -55,6 +56,7 @@ class Receiver:
                     self._alive = True
                     if self._start + self._held + len(chunk) > self._length:
                         raise BeyondLengthError(self._length)
+                    UPLOADED.inc(len(chunk))
                     await self._add(chunk)
             except (ClientDisconnect, SlowBodyError):
                 await self._store()

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
+from opentelemetry.context import Context
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from orchestrator.accounts.models import User
@@ -19,8 +20,11 @@ from orchestrator.accounts.schemas import wants_mail
 from orchestrator.database import patiently
 from orchestrator.jobs import durable
 from orchestrator.jobs.context import current
+from orchestrator.jobs.models import Job
 from orchestrator.notifications import in_app, messages
 from orchestrator.notifications.service import post as post_mail
+from orchestrator.observability.metrics import DELIVERIES
+from orchestrator.observability.tracing import SpanKind, job_context, span
 from orchestrator.webhooks.destinations import Allowed, UnfitUrlError, destination
 from orchestrator.webhooks.events import PING
 from orchestrator.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -60,6 +64,8 @@ class _Ours:
     delivery: WebhookDelivery
     endpoint: WebhookEndpoint
     hindrance: str | None
+    trace: Context | None
+    """Within the span of the job it tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +96,12 @@ async def attempt(delivery_id: str, series: int) -> float | None:
     if claimed.hindrance is not None:
         outcome = _Outcome(0.0, None, claimed.hindrance)
         return await patiently(current().engine, partial(_note, sent=claimed, outcome=outcome, final=True))
-    outcome = await _send(claimed)
+    with span(
+        "deliver a webhook", {"octavia.event": claimed.delivery.event}, parent=claimed.trace, kind=SpanKind.CLIENT
+    ):
+        outcome = await _send(claimed)
     pause = await patiently(current().engine, partial(_note, sent=claimed, outcome=outcome))
+    DELIVERIES.labels("sent" if outcome.taken else "failed" if pause is None else "delayed").inc()
     log.info(
         "webhook delivered" if outcome.taken else "webhook not delivered",
         delivery=delivery_id,
@@ -116,7 +126,9 @@ async def _claim(session: AsyncSession, delivery_id: UUID, series: int) -> "_Our
     hindrance = None if active else "the account is not active"
     if endpoint.disabled_at is not None:
         hindrance = "the endpoint is disabled"
-    return _Ours(delivery, endpoint, hindrance)
+    job = None if delivery.job_id is None else await session.get(Job, delivery.job_id)
+    trace = None if job is None else job_context(job.traceparent, job.id, job.attempt)
+    return _Ours(delivery, endpoint, hindrance, trace)
 
 
 async def _send(ours: _Ours) -> _Outcome:

@@ -13,9 +13,18 @@ CLASSES = {  # name in model_repo -> module and class, imported only where they 
     "coqui_tts": ("serve.models.coqui_tts", "CoquiTts"),
     "align": ("serve.models.align", "Align"),
     "diarize": ("serve.models.diarize", "Diarize"),
+    "separate": ("serve.models.separate", "Separate"),
+    "speech_quality": ("serve.models.speech_quality", "SpeechQuality"),
+    "speaker_embedding": ("serve.models.speaker_embedding", "SpeakerEmbedding"),
 }
 
-BY_CHOICE = {"align": "OCTAVIA_ALIGN", "diarize": "OCTAVIA_DIARIZE"}
+BY_CHOICE = {
+    "align": "OCTAVIA_ALIGN",
+    "diarize": "OCTAVIA_DIARIZE",
+    "separate": "OCTAVIA_SEPARATE",
+    "speech_quality": "OCTAVIA_SPEECH_QUALITY",
+    "speaker_embedding": "OCTAVIA_SPEAKER_EMBEDDING",
+}
 """Models that are served where a setting names weights for them, and the setting."""
 
 

@@ -13,6 +13,7 @@ from serve.errors import ModelError, internal, invalid, not_found
 from serve.protocol.codec import Array, WireTensor, checked_output, validated
 from serve.protocol.statistics import ModelStatistics, Timing
 from serve.repository import VERSION, ModelSpec, TensorSpec
+from serve.tracing import RequestTrace
 
 log = logging.getLogger(__name__)
 
@@ -158,11 +159,13 @@ class DataPlane:
         version: str,
         read: Callable[[], InferenceRequest],
         write: Callable[[InferenceResponse], Written],
+        traceparent: str | None = None,
     ) -> Written:
         """One inference from a transport's message, as `read` reads it, to its answer, as `write` writes it, counted
-        in the model's statistics. Raises ModelError.
+        in the model's statistics, and told as spans of the caller's trace. Raises ModelError.
         """
         name, began, request_id = self.spec(model, version).name, time.monotonic(), ""
+        trace = RequestTrace(traceparent)
         try:
             request = read()
             request_id, read_s = request.id, time.monotonic() - began
@@ -170,24 +173,26 @@ class DataPlane:
             run = time.monotonic()
             written = write(response)
         except ModelError as error:
-            self._failed(name, began, request_id, error)
+            self._failed(name, began, request_id, error, trace)
             raise
         except asyncio.CancelledError:
-            self._failed(name, began, request_id, None)
+            self._failed(name, began, request_id, None, trace)
             raise
         except Exception:
             log.exception("inference failed", extra={"model": model, "request_id": request_id})
             failed = internal("the server failed; its log says why")
-            self._failed(name, began, request_id, failed)
+            self._failed(name, began, request_id, failed, trace)
             raise failed from None
         ran, end = response.ran, time.monotonic()
         timing = Timing(ran.queue_s, read_s + response.input_s, ran.compute_s, end - run)
         self._statistics[name].succeeded(timing, end - began, response.rows, ran.batch, ran.share)
+        trace.succeeded(name, ran.queue_s, ran.compute_s, ran.batch)
         if self._observer is not None:
             self._observer.succeeded(name, end - began, ran.queue_s, ran.compute_s)
         return written
 
-    def _failed(self, model: str, began: float, request_id: str, error: ModelError | None) -> None:
+    def _failed(self, model: str, began: float, request_id: str, error: ModelError | None, trace: RequestTrace) -> None:
+        trace.failed(model, "cancelled" if error is None else error.code.value)
         self._statistics[model].failed(time.monotonic() - began)
         if self._observer is not None:
             self._observer.failed(model, request_id, error)

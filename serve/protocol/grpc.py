@@ -137,12 +137,12 @@ class GrpcService:
 
     @answered(pb.ModelInferResponse)
     async def ModelInfer(self, request: Message, grpc_context: Any = None) -> Message:  # noqa: N802
-        return await self._infer(request)
+        return await self._infer(request, _traceparent(grpc_context))
 
-    async def _infer(self, request: Message) -> Message:
+    async def _infer(self, request: Message, traceparent: str | None = None) -> Message:
         readable(request)
         read = partial(from_message, request)
-        return await self._plane.answer(request.model_name, request.model_version, read, to_message)
+        return await self._plane.answer(request.model_name, request.model_version, read, to_message, traceparent)
 
     async def ModelStreamInfer(self, requests: AsyncIterator[Message]) -> AsyncIterator[Message]:  # noqa: N802
         """Answers in the order of the requests, which run side by side. A failed one is told in its own answer; the
@@ -159,6 +159,12 @@ class GrpcService:
             failed = pb.ModelInferResponse(model_name=named.model_name, id=named.id)
             message = f"[{error.code.value}] {error.message}"
             return pb.ModelStreamInferResponse(error_message=message, infer_response=failed)
+
+
+def _traceparent(grpc_context: Any) -> str | None:
+    """The caller's place in its trace (W3C), as it came with the request."""
+    given = () if grpc_context is None else grpc_context.invocation_metadata()
+    return next((str(value) for name, value in given if name == "traceparent"), None)
 
 
 def _unimplemented(name: str, response: type[Any]) -> Rpc:

@@ -171,7 +171,9 @@ class HttpService:
                 return reply({"error": message}, 415, {"Accept-Encoding": ", ".join(WBITS)})
             body = await asyncio.to_thread(inflated, body, coding, self._max_bytes)
         exchange = InferenceBody(spec, body, request.headers.get(HEADER_LENGTH))
-        return await _sent(request, *await self._plane.answer(name, version, exchange.request, exchange.answer))
+        traceparent = request.headers.get("traceparent")
+        answer = await self._plane.answer(name, version, exchange.request, exchange.answer, traceparent)
+        return await _sent(request, *answer)
 
     async def elsewhere(self, request: Request) -> Response:
         """An extension that is not offered."""

@@ -27,6 +27,9 @@ CALLBACK = "serve.protocol.proxy:prepare"
 SERVICER = "serve.protocol.proxy.add_GRPCInferenceServiceServicer_to_server"
 HOST_VARIABLE = "OCTAVIA_SERVE_HOST"
 
+CONNECTION_AGE_MS = 120_000
+"""A client is then asked to connect anew (calls that run go on), and so learns of proxies that have come since."""
+
 STOPPED = "the replica that had this request stopped; repeating it is safe"
 STARTING = "the models are starting; try again"
 FAILED = "the server failed; its log says why"
@@ -44,6 +47,7 @@ def prepare() -> list[Middleware]:
     grpc_util.DEFAULT_GRPC_SERVER_OPTIONS = [
         ("grpc.max_receive_message_length", limit),
         ("grpc.max_send_message_length", -1),
+        ("grpc.max_connection_age_ms", CONNECTION_AGE_MS),
     ]
     default_impl.add_grpc_address = _listen
     ray_proxy.gRPCProxy.not_found_response = _starting

@@ -10,6 +10,7 @@ from serve.sources.common import Fetched, Progress
 MODULES = {
     "hf": "serve.sources.hub",
     "coqui": "serve.sources.coqui",
+    "torchaudio": "serve.sources.torchaudio",
     "pypi": "serve.sources.pypi",
     "file": "serve.sources.local",
 }

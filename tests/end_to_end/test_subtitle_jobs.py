@@ -100,6 +100,7 @@ def test_subtitles_read_aloud_are_heard_at_their_times(system: System, script: P
     assert abs(loudness(files["en.wav"])[0] + 16) <= 1
     report = json.loads(files["quality.en.json"].read_text())
     assert report["fit"]["segments"] == len(segments) == len(SCRIPT) - 1, "nobody reads sounds out"
+    assert report["read_back"]["error_percent"] <= 15
     assert report["fit"]["max_speed"] <= FAST
     for segment in segments:
         (rendition,) = segment["renditions"]

@@ -72,6 +72,8 @@ def test_capabilities_are_read_from_the_models_configurations() -> None:
     assert capabilities.heard == {"en", "es"}
     assert capabilities.pairs == (Pair("en", "es", "CC0-1.0", True, True),)
     assert capabilities.voices[0].stand_in_for == {"*"}
+    assert capabilities.separator is None
+    assert read_capabilities([], [], [], [{"name": "demucs"}]).separator == "demucs"
 
 
 def test_a_region_falls_back_to_its_language_and_a_voice_of_another_region_beats_a_stand_in() -> None:

@@ -52,6 +52,9 @@ def test_models_without_weights_are_in_the_index_with_the_reason_and_nowhere_els
     assert {name: reason.split(" to ")[0] for name, reason in missing.items()} == {
         "align": "no weights configured: set OCTAVIA_ALIGN",
         "diarize": "no weights configured: set OCTAVIA_DIARIZE",
+        "separate": "no weights configured: set OCTAVIA_SEPARATE",
+        "speech_quality": "no weights configured: set OCTAVIA_SPEECH_QUALITY",
+        "speaker_embedding": "no weights configured: set OCTAVIA_SPEAKER_EMBEDDING",
     }
     with pytest.raises(InferenceServerException, match="'align' is not served: no weights configured") as refused:
         triton_client.get_model_metadata("align")

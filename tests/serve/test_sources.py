@@ -1,5 +1,6 @@
 """Downloads against a stand-in hub that cuts, lies and is busy."""
 
+import importlib.util
 import json
 import random
 import zipfile
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from serve import sources
-from serve.catalogue import CatalogueEntry
-from serve.settings import get_settings
-from serve.sources import coqui, hub, pace, pypi
+from serve.catalogue import CatalogueEntry, load_catalogue
+from serve.settings import CHECKOUT, get_settings
+from serve.sources import coqui, hub, pace, pypi, torchaudio
 from serve.sources import download as downloads
 from serve.sources.common import silent
 from serve.sources.download import download
@@ -438,6 +439,15 @@ def test_files_are_taken_out_of_a_wheel_of_the_index_without_installing_it(index
     assert list(tmp_path.iterdir()) == list(fetched.files)
 
 
+def test_files_in_a_wheel_may_be_asked_for_by_their_folder(index: Hub, tmp_path: Path) -> None:
+    wanted = entry("pypi:octavia-test-data==1.0", files="octavia_test_data/data/*.txt")
+    fetched = sources.fetch("pypi:octavia-test-data==1.0", tmp_path, wanted, silent)
+    assert [path.relative_to(tmp_path).as_posix() for path in fetched.files] == ["notes.txt"]
+    elsewhere = entry("pypi:octavia-test-data==1.0", files="data/*.txt")
+    with pytest.raises(FetchError, match="has none of the files"):
+        sources.fetch("pypi:octavia-test-data==1.0", tmp_path, elsewhere, silent)
+
+
 def test_a_wheel_with_another_hash_than_the_catalogues_or_the_indexs_is_refused(index: Hub, tmp_path: Path) -> None:
     spoiled = entry("pypi:octavia-test-data==1.0", sha256={WHEEL: "1" * 64})
     with pytest.raises(VerificationError, match="expected 1111"):
@@ -460,3 +470,33 @@ def test_a_file_source_that_is_not_there_is_named(tmp_path: Path) -> None:
     lost = entry("file:nowhere", base=tmp_path)
     with pytest.raises(FetchError, match="nowhere does not exist"):
         sources.fetch("file:nowhere", tmp_path, lost, silent)
+
+
+# ---- torchaudio:
+
+
+def test_torchaudios_weights_are_fetched_where_torchaudio_fetches_them_and_verified(
+    stand_in: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torchaudio, "ADDRESS", f"{stand_in.url}/torchaudio/")
+    stand_in.files["/torchaudio/models/small.pt"] = File(b"weights" * 9, cuts=[20])
+    source = "torchaudio:models/small.pt"
+    assert sources.size(source, entry(source)) == 63
+    assert sources.moved(source, "", entry(source)) is None
+    fetched = sources.fetch(source, tmp_path, entry(source), silent)
+    assert [(path.name, path.read_bytes()) for path in fetched.files] == [("small.pt", b"weights" * 9)]
+    with pytest.raises(VerificationError, match=r"small\.pt has sha256"):
+        sources.fetch(source, tmp_path, entry(source, sha256={"small.pt": "0" * 64}), silent)
+    with pytest.raises(FetchError, match="404"):
+        sources.fetch("torchaudio:models/none.pt", tmp_path, entry(source), silent)
+    assert sources.size("torchaudio:models/none.pt", entry(source)) is None
+
+
+def test_torchaudio_itself_has_the_address_and_the_files_of_the_catalogue() -> None:
+    package = Path(importlib.util.find_spec("torchaudio").submodule_search_locations[0])  # type: ignore[union-attr, index]
+    assert torchaudio.ADDRESS in (package / "utils" / "download.py").read_text()
+    known = (package / "pipelines" / "_source_separation_pipeline.py").read_text()
+    catalogue = load_catalogue(CHECKOUT / "model_repo" / "catalogue.toml")
+    for each in catalogue.entries:
+        if each.model == "separate":
+            assert f'"{each.sources[0].removeprefix("torchaudio:")}"' in known

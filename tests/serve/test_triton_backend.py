@@ -13,6 +13,7 @@ import pytest
 
 from serve.settings import get_settings
 from serve.triton_backend import PythonModel
+from tests.serve.test_separate import ENTRY, write_demucs
 
 REPO = Path(__file__).parents[2] / "model_repo"
 
@@ -79,7 +80,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     get_settings.cache_clear()
 
 
-@pytest.mark.parametrize("model", ["vad", "whisper", "opus_mt", "coqui_tts"])
+@pytest.mark.parametrize("model", ["vad", "whisper", "opus_mt", "coqui_tts", "align", "diarize", "separate"])
 def test_every_model_of_the_repository_has_its_adapter(model: str) -> None:
     assert f'model = "{model}"' in (REPO / model / "1" / "model.py").read_text()
 
@@ -103,6 +104,26 @@ def test_opus_mt_translates_and_names_the_pairs_it_has(load: Callable[[str], Any
     good, unknown = load("opus_mt").execute([row(b"es"), row(b"xx")])
     assert good.output_tensors[0].as_numpy()[0, 0].decode()
     assert unknown.error.code == TritonError.NOT_FOUND
+
+
+def test_separate_takes_sound_apart_with_the_weights_that_are_named(
+    load: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_demucs(tmp_path / "weights")
+    (tmp_path / "catalogue.toml").write_text(ENTRY.format(folder=tmp_path / "weights"))
+    monkeypatch.setenv("OCTAVIA_MODEL_REPO", str(tmp_path))
+    monkeypatch.setenv("OCTAVIA_SEPARATE", "small-demucs")
+    get_settings.cache_clear()
+    sound = np.random.default_rng(0).normal(0, 0.1, (2, 48_000)).astype(np.float32)
+    rate = np.array([48_000], np.int32)
+    good, long = load("separate").execute(
+        [Request({"AUDIO": each, "SAMPLE_RATE": rate}) for each in (sound, np.tile(sound, 31))]
+    )
+    assert {tensor.name(): tensor.as_numpy().shape for tensor in good.output_tensors} == {
+        "VOCALS": (2, 48_000),
+        "BACKGROUND": (2, 48_000),
+    }
+    assert "31.00 s of sound" in str(long.error)
 
 
 MANY = """

@@ -142,6 +142,7 @@ async def test_the_export_has_everything_and_nothing_that_opens_anything(
     assert [each["name"] for each in document["api_tokens"]] == ["program"]
     assert "token=" not in json.dumps(document["mails"]), "a link that still works"
     assert {"sessions", "security_events", "mails", "jobs", "segments", "renditions", "artifacts"} <= set(document)
+    assert {"speakers", "diarized_pieces"} <= set(document)
     for secret in ("argon2", token, others, "storage_key"):
         assert secret not in json.dumps(document)
 

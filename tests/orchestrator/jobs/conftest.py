@@ -1,5 +1,7 @@
 """Rows for the tests of jobs: a media that needs no upload, a job under way, a dub that waits to be assembled."""
 
+import asyncio
+import dataclasses
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -16,17 +18,20 @@ from uuid_utils.compat import uuid7
 from orchestrator.accounts.models import User
 from orchestrator.dubbing.mix import RATE
 from orchestrator.inference import Inference
-from orchestrator.jobs import context, durable, keys, progress
-from orchestrator.jobs.models import Job, Rendition, SegmentRow
+from orchestrator.jobs import context, durable, hearing, keys, progress
+from orchestrator.jobs.models import HeardWindow, Job, Rendition, SegmentRow
 from orchestrator.jobs.scratch import worker_scratch
 from orchestrator.media.models import Media
 from orchestrator.notifications.mailer import OutboxMailer
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
+from tests.orchestrator.jobs.voices_plane import RATE as TALK_RATE
+from tests.orchestrator.jobs.voices_plane import Said, conversation, whistling
 
 Sessions = async_sessionmaker[AsyncSession]
 MakeMedia = Callable[..., Awaitable[Media]]
 MakeJob = Callable[..., Awaitable[Job]]
+MakeTalk = Callable[..., Awaitable[Job]]
 Ask = Callable[..., Awaitable[httpx.Response]]
 
 LANGUAGES = ["es", "de"]
@@ -140,3 +145,33 @@ def tone(seconds: float) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, RATE, format="WAV", subtype="PCM_16")
     return file.getvalue()
+
+
+@pytest.fixture
+async def storage_with_voices(storage_of_steps: Storage) -> AsyncIterator[Storage]:
+    """As `storage_of_steps`, with models whose voices whistle."""
+    async with whistling() as address, Inference(address, wait_s=30) as models:
+        context.use(dataclasses.replace(context.current(), models=models))
+        yield storage_of_steps
+
+
+@pytest.fixture
+def make_talk(make_job: MakeJob, make_media: MakeMedia, make_session: Sessions, storage_of_steps: Storage) -> MakeTalk:
+    """A job on a conversation whose sound is extracted; each stretch of speech is a window."""
+
+    async def make(said: Said, seconds: float, **changes: Any) -> Job:
+        file = io.BytesIO()
+        sound = conversation(said, seconds)
+        await asyncio.to_thread(soundfile.write, file, sound, TALK_RATE, format="WAV", subtype="PCM_16")
+        await storage_of_steps.put_bytes("media/talk/source", file.getvalue())
+        media = await make_media(kind="audio", video=None, duration=seconds, storage_key="media/talk/source")
+        values = {"kind": "audio_translation", "source_language": "en", "target_languages": ["de"]} | changes
+        job = await make_job(media_id=media.id, **values)
+        await hearing.extract(str(job.id))
+        async with make_session.begin() as session:
+            for index, (start, end, _) in enumerate(said):
+                place = {"job_id": job.id, "index": index, "start": start, "end": end}
+                session.add(HeardWindow(**place, speech=end - start, stretches=[[start, end]]))
+        return job
+
+    return make

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from dbos import AsyncSQLAlchemyDatasource
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from orchestrator.dubbing.timeline import Word
 from orchestrator.inference import Inference
 from orchestrator.jobs import captions, context, durable, rows
 from orchestrator.jobs.models import Job, SegmentRow
@@ -16,7 +17,8 @@ from orchestrator.jobs.speaking import translate_passage
 from orchestrator.notifications.mailer import OutboxMailer
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
-from orchestrator.subtitles import clock, srt
+from orchestrator.subtitles import clock, cues_json, srt
+from orchestrator.subtitles.cues import Cue
 from tests.orchestrator.jobs.conftest import MakeJob, MakeMedia
 
 pytestmark = pytest.mark.anyio
@@ -180,3 +182,41 @@ async def test_fifty_thousand_cues_become_passages_of_bounded_size(
     assert (len(sizes), sum(sizes)) == (passages, count)
     assert max(sizes) <= 2 * captions.CUES_A_PASSAGE["subtitle_translation"]
     assert len(srt.loads(text)) == count
+
+
+async def test_json_is_written_anew_in_other_words_with_its_times_and_speakers(
+    worker: context.WorkerContext, make_media: MakeMedia, make_job: MakeJob
+) -> None:
+    cues = [
+        Cue(1.0, 2.5, ("Good morning.",), "Ann", (Word(" Good", 1.0, 1.2), Word(" morning.", 1.2, 2.0)), 1.0),
+        Cue(2.5, 3.0, ("He was not an ill-disposed young man.",), "Bob"),
+    ]
+    job_id = await a_job(worker, make_media, make_job, cues_json.dumps(cues, "en"), "subtitle_translation")
+    await captions.read_cues(job_id)
+    await translate_passage(job_id, "es", 0)
+    (file,) = await captions.write_translation(job_id)
+    assert (file["name"], file["content_type"]) == ("es.json", "application/json")
+    written = cues_json.loads((await worker.storage.read(file["storage_key"])).decode())
+    assert [(cue.start, cue.end, cue.speaker, cue.words) for cue in written] == [
+        (1.0, 2.5, "Ann", ()),
+        (2.5, 3.0, "Bob", ()),
+    ]
+    assert written[0].text == "Buenos días."
+
+
+@pytest.mark.parametrize(("profile", "kept"), [(None, True), ("netflix", False)])
+async def test_other_formats_are_cut_anew_only_where_a_profile_is_asked_for_and_the_file_never(
+    worker: context.WorkerContext, make_media: MakeMedia, make_job: MakeJob, profile: str | None, kept: bool
+) -> None:
+    text = "1\n00:00:01,000 --> 00:00:01,300\nGood morning.\n\n2\n00:00:08,000 --> 00:00:09,000\nGood morning.\n"
+    options = {"formats": ["srt", "json", "txt"], "subtitle_profile": profile}
+    job_id = await a_job(worker, make_media, make_job, text, "subtitle_translation", options=options)
+    await captions.read_cues(job_id)
+    await translate_passage(job_id, "es", 0)
+    files = {
+        each["name"]: (await worker.storage.read(each["storage_key"])).decode()
+        for each in await captions.write_translation(job_id)
+    }
+    assert "00:00:01,000 --> 00:00:01,300\nBuenos días.\n" in files["es.srt"]
+    assert (cues_json.loads(files["es.json"])[0].end == 1.3) is kept
+    assert files["es.txt"] == "Buenos días.\n\nBuenos días.\n"

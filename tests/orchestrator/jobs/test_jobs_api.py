@@ -1,6 +1,7 @@
 """Jobs through the API: asked for, refused with words that help, repeated safely, listed, cancelled."""
 
 import asyncio
+import dataclasses
 from uuid import UUID, uuid4
 
 import httpx
@@ -76,6 +77,11 @@ async def test_subtitles_need_no_target(ask: Ask) -> None:
         ({"options": {"voice": ""}}, "voice"),
         ({"options": {"voice": "joe\0"}}, "voice"),
         ({"options": {"volume": 11}}, "volume"),
+        ({"options": {"mix": "karaoke"}}, "'replace', 'voice_over' or 'keep_background'"),
+        ({"options": {"loudness": -20}}, "-16, -23 or -14"),
+        ({"options": {"loudness": "loud"}}, "-16, -23 or -14"),
+        ({"kind": "subtitles", "options": {"mix": "replace"}}, "options.mix is for video_translation and audio_tran"),
+        ({"kind": "subtitles", "options": {"loudness": -16}}, "subtitles gives no speech"),
         ({"callback": "http://169.254.169.254"}, "callback"),
     ],
 )
@@ -97,6 +103,7 @@ async def test_a_request_that_cannot_be_meant_is_refused(
         ({"source_language": "de", "target_languages": ["es"]}, "no_translation", "nor a way through 'en'"),
         ({"target_languages": ["pt-BR"]}, "no_voice", "ask for subtitles"),
         ({"options": {"voice": "caruso"}}, "no_voice", "Available: joe, lola"),
+        ({"options": {"mix": "keep_background"}}, "no_separation", "'voice_over' or 'replace'"),
     ],
 )
 async def test_what_the_models_cannot_do_is_refused_with_what_they_can(
@@ -114,6 +121,28 @@ async def test_a_pair_by_way_of_english_is_possible(ask: Ask) -> None:
 
 async def test_subtitles_need_no_voice(ask: Ask) -> None:
     assert (await ask(kind="subtitles", target_languages=["pt-BR"])).status_code == 201
+
+
+async def test_how_a_dub_is_mixed_and_how_loud_it_is_stay_with_the_job(ask: Ask, client: httpx.AsyncClient) -> None:
+    made = (await ask(options={"mix": "voice_over", "loudness": -23})).json()
+    shown = (await client.get(f"/v1/jobs/{made['id']}")).json()["options"]
+    assert (shown["mix"], shown["loudness"]) == ("voice_over", -23)
+
+
+async def test_a_background_is_kept_where_a_model_takes_voices_out(
+    ask: Ask, client: httpx.AsyncClient, queue: QueueStandIn
+) -> None:
+    assert (await client.get("/v1/languages")).json()["mixes"] == ["replace", "voice_over"]
+    assert queue.known is not None
+    queue.known = dataclasses.replace(queue.known, separator="demucs")
+    assert (await ask(options={"mix": "keep_background"})).status_code == 201
+    assert (await client.get("/v1/languages")).json()["mixes"] == ["replace", "voice_over", "keep_background"]
+
+
+async def test_a_quote_refuses_what_the_job_would(client: httpx.AsyncClient, media: Media) -> None:
+    body = {"kind": "audio_translation", "media_id": str(media.id), "target_languages": ["es"]}
+    answer = await client.post("/v1/jobs/quote", json=body | {"options": {"mix": "keep_background"}})
+    assert (answer.status_code, answer.json()["code"]) == (422, "no_separation")
 
 
 async def test_while_the_models_are_away_a_job_is_accepted_and_waits(ask: Ask, queue: QueueStandIn) -> None:

@@ -12,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from orchestrator.accounts.models import User
 from orchestrator.inference import Inference
 from orchestrator.jobs import context, durable, progress, rows
+from orchestrator.jobs.casting import NoVoiceError
+from orchestrator.jobs.checks import NoSeparationError
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
-from orchestrator.jobs.speaking import NoTranslationError, NoVoiceError, check_route, speak_passage, translate_passage
+from orchestrator.jobs.speaking import NoTranslationError, check_route, speak_passage, translate_passage
 from orchestrator.media.models import Media
 from orchestrator.notifications.mailer import OutboxMailer
 from orchestrator.settings import Settings
@@ -176,6 +178,18 @@ async def test_a_voice_that_is_not_there_is_refused_and_not_replaced(
         await check_route(job_id, "en", "es")
 
 
+async def test_a_background_that_nothing_can_keep_is_refused_and_not_replaced(
+    worker: context.WorkerContext, make_session: async_sessionmaker[AsyncSession], user: User
+) -> None:
+    options = {"mix": "keep_background"}
+    job_id = await a_job(
+        make_session, user, [], kind="video_translation", target_languages=["es", "en"], options=options
+    )
+    with pytest.raises(NoSeparationError, match="OCTAVIA_SEPARATE"):
+        await check_route(job_id, "en", "es")
+    await check_route(job_id, "en", "en")  # the file's own sound is kept: nothing is mixed
+
+
 async def test_the_voice_is_chosen_once_for_the_whole_job(
     worker: context.WorkerContext, make_session: async_sessionmaker[AsyncSession], user: User
 ) -> None:
@@ -194,61 +208,3 @@ async def test_a_cancelled_job_does_no_more_work(
         await progress.cancel(session, UUID(job_id))
     await translate_passage(job_id, "es", 0)
     assert await renditions(make_session, job_id, "es") == []
-
-
-async def test_a_job_keeps_the_speeds_its_voice_had_when_it_began(
-    worker: context.WorkerContext, make_session: async_sessionmaker[AsyncSession], user: User
-) -> None:
-    job_id = await a_job(make_session, user, [], kind="video_translation", target_languages=["es"])
-    await check_route(job_id, "en", "es")
-    async with make_session.begin() as session:
-        job = await session.get_one(Job, UUID(job_id))
-        assert job.voice_speeds == {"en-joe": {"slowest": 0.5, "fastest": 2.0, "curve": []}}
-        job.voice_speeds = {"en-joe": {"slowest": 0.98, "fastest": 1.02, "curve": []}}
-    await check_route(job_id, "en", "es")
-    async with make_session() as session:
-        kept = (await session.get_one(Job, UUID(job_id))).voice_speeds
-    assert kept == {"en-joe": {"slowest": 0.98, "fastest": 1.02, "curve": []}}
-
-
-async def test_what_a_narrow_voice_does_not_reach_a_filter_adds_to_the_sample(
-    worker: context.WorkerContext, make_session: async_sessionmaker[AsyncSession], user: User
-) -> None:
-    lengths = []
-    for speeds in ({}, {"en-joe": {"slowest": 0.98, "fastest": 1.02, "curve": []}}):
-        job_id = await a_job(
-            make_session,
-            user,
-            [("en", "The children see the white cat near the river.")],
-            kind="audio_translation",
-            target_languages=["es"],
-            detected_language="en",
-            voice_speeds=speeds,
-        )
-        async with make_session.begin() as session:
-            (segment,) = await rows.passage(session, job_id, 0)
-            segment.end, segment.next_start = 1.5, 1.9
-        await translate_passage(job_id, "es", 0)
-        await speak_passage(job_id, "es", 0)
-        (only,) = await renditions(make_session, job_id, "es")
-        assert only.speed is not None
-        assert only.speed > 1.1
-        assert only.overflow == 0
-        lengths.append(only.seconds)
-    assert lengths[0] == pytest.approx(lengths[1], abs=0.05)
-
-
-async def test_clauses_of_one_sentence_are_translated_as_a_whole_and_spoken_each_in_its_slot(
-    worker: context.WorkerContext, make_session: async_sessionmaker[AsyncSession], user: User
-) -> None:
-    """The toy model knows the sentence; of its halves apart it makes something else."""
-    halves = [("en", "He was not"), ("en", "an ill-disposed young man.")]
-    job_id = await a_job(
-        make_session, user, halves, kind="audio_translation", target_languages=["es"], detected_language="en"
-    )
-    await translate_passage(job_id, "es", 0)
-    await speak_passage(job_id, "es", 0)
-    first, second = await renditions(make_session, job_id, "es")
-    assert f"{first.text} {second.text}" == "No era un joven de mala índole."
-    assert first.score == second.score
-    assert None not in (first.audio_key, second.audio_key)

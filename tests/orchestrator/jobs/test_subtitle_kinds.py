@@ -146,6 +146,8 @@ async def test_a_quote_says_what_to_know_of_the_result(ask: Ask) -> None:
         ({"kind": "subtitle_to_audio", "options": {"formats": ["srt"]}}, "which subtitle_to_audio does not give"),
         ({"kind": "subtitle_to_audio", "options": {"format": "midi"}}, "format"),
         ({"options": {"formats": []}}, "formats"),
+        ({"options": {"loudness": -23}}, "subtitle_translation gives no speech"),
+        ({"kind": "subtitle_to_audio", "options": {"mix": "voice_over"}}, "subtitle_to_audio has none"),
         ({"options": {"formats": ["srt", "srt"]}}, "more than once"),
         ({"options": {"formats": ["docx"]}}, "formats"),
         ({"target_languages": []}, "target_languages is needed"),

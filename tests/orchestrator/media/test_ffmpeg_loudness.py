@@ -11,7 +11,7 @@ import soundfile
 from orchestrator.dubbing.loudness import Loudness
 from orchestrator.media.audio import encode_audio
 from orchestrator.media.failures import MediaError
-from orchestrator.media.loudness import RATE, measure_loudness, normalise, parse, write_track
+from orchestrator.media.loudness import RATE, levelled, measure_loudness, parse, write_track
 from tests.orchestrator.media.clips import ffmpeg, loud_from, waited
 
 Samples = npt.NDArray[np.float32]
@@ -39,7 +39,7 @@ def test_a_dub_comes_to_its_loudness_and_its_peak_holds_after_encoding(
     tmp_path: Path, channels: int, peak: float
 ) -> None:
     raw, dub = tmp_path / "raw.wav", tmp_path / "dub.wav"
-    reached = waited(normalise(raw, dub, written(speech(6.0, peak, channels), raw)))
+    reached = waited(levelled(raw, dub, written(speech(6.0, peak, channels), raw))).loudness
     assert reached.integrated == pytest.approx(-16.0, abs=0.6)
     assert reached.true_peak <= -1.4
     data, rate = soundfile.read(dub)
@@ -70,7 +70,7 @@ def test_mono_is_measured_as_it_is_played_on_both_sides(tmp_path: Path) -> None:
 def test_silence_is_left_alone(tmp_path: Path) -> None:
     measured = written(np.zeros((RATE, 1), np.float32), tmp_path / "raw.wav")
     assert measured.is_silent
-    assert waited(normalise(tmp_path / "raw.wav", tmp_path / "dub.wav", measured)).is_silent
+    assert waited(levelled(tmp_path / "raw.wav", tmp_path / "dub.wav", measured)).loudness.is_silent
     data, _ = soundfile.read(tmp_path / "dub.wav")
     assert data.shape == (RATE, 2)
     assert not data.any()
@@ -80,7 +80,7 @@ def test_nothing_is_moved_by_a_sample(tmp_path: Path) -> None:
     samples = np.concatenate([np.zeros((54_321, 1), np.float32), speech(3.0, 0.8)])
     samples[54_321] = 0.8
     measured = written(samples, tmp_path / "raw.wav", block=10_000)
-    waited(normalise(tmp_path / "raw.wav", tmp_path / "dub.wav", measured))
+    waited(levelled(tmp_path / "raw.wav", tmp_path / "dub.wav", measured))
     data, _ = soundfile.read(tmp_path / "dub.wav")
     assert loud_from(data) == 54_321
     assert len(data) == len(samples)
@@ -88,7 +88,7 @@ def test_nothing_is_moved_by_a_sample(tmp_path: Path) -> None:
 
 def test_another_loudness_can_be_asked_for(tmp_path: Path) -> None:
     measured = written(speech(4.0, 0.5), tmp_path / "raw.wav")
-    reached = waited(normalise(tmp_path / "raw.wav", tmp_path / "dub.wav", measured, goal=-23.0))
+    reached = waited(levelled(tmp_path / "raw.wav", tmp_path / "dub.wav", measured, goal=-23.0)).loudness
     assert reached.integrated == pytest.approx(-23.0, abs=0.3)
 
 

@@ -4,6 +4,8 @@ import httpx
 import pytest
 
 from orchestrator.settings import Settings
+from orchestrator.subtitles import cues_json
+from orchestrator.subtitles.cues import Cue
 
 pytestmark = pytest.mark.anyio
 
@@ -81,3 +83,26 @@ async def test_a_subtitle_file_over_its_own_limit_is_refused(client: httpx.Async
     assert "subtitle file" in answer.json()["detail"]
     other = await send(client, b"x" * (len(SRT) + 1))
     assert other.json()["code"] == "not_media"
+
+
+async def test_a_text_without_times_is_taken_by_its_name_and_told_about(client: httpx.AsyncClient) -> None:
+    text = "He was not an ill-disposed young man. He might even have been made amiable himself.\n\nHe was not.\n"
+    answer = await send(client, text.encode(), "letter.TXT")
+    assert answer.status_code == 201, answer.text
+    subtitles = answer.json()["subtitles"]
+    assert (subtitles["format"], subtitles["cues"]) == ("srt", 3)
+    assert [each["code"] for each in subtitles["remarks"]] == ["no_times"]
+    assert (await send(client, text.encode(), "letter.md")).status_code == 422
+
+
+async def test_our_own_json_is_taken_again_and_none_other(client: httpx.AsyncClient) -> None:
+    written = cues_json.dumps([Cue(1.0, 2.5, ("He was not an", "ill-disposed young man."), "Ann")], "en")
+    answer = await send(client, written.encode(), "film.json")
+    assert answer.status_code == 201, answer.text
+    media = answer.json()
+    assert (media["content_type"], media["duration"]) == ("application/json", 2.5)
+    assert (media["subtitles"]["format"], media["subtitles"]["cues"]) == ("json", 1)
+    broken = await send(client, written.encode()[:-9], "film.json")
+    assert (broken.status_code, broken.json()["code"]) == (422, "subtitles_invalid")
+    assert "not valid JSON" in broken.json()["detail"]
+    assert (await send(client, b'{"segments": []}', "film.json")).status_code == 422

@@ -1,9 +1,12 @@
 """The pages' voices: the library, those of a language, previews."""
 
+import dataclasses
+
 import httpx
 import pytest
 
-from tests.fixtures_control_plane import QueueStandIn
+from orchestrator.capabilities import Voice
+from tests.fixtures_control_plane import KNOWN, QueueStandIn
 from tests.orchestrator.octavia_web.conftest import mirrored, refusal
 
 pytestmark = pytest.mark.anyio
@@ -54,3 +57,16 @@ async def test_a_preview_needs_a_login_and_a_voice(page: httpx.AsyncClient, visi
 async def test_without_models_the_library_says_so(visitor: httpx.AsyncClient, queue: QueueStandIn) -> None:
     queue.known = None
     refusal(await visitor.get("/api/voices/all"), 503)
+
+
+async def test_a_voice_of_several_languages_is_offered_for_each(
+    visitor: httpx.AsyncClient, queue: QueueStandIn
+) -> None:
+    several = Voice(
+        "yours", "en", None, "CC0", True, frozenset(), 15.0, languages=frozenset({"en", "fr"}), cloning="xtts"
+    )
+    queue.known = dataclasses.replace(KNOWN, voices=(*KNOWN.voices, several))
+    (french,) = mirrored(await visitor.get("/api/voices/fr"))["voices"]
+    assert (french["voice_id"], french["language_code"], french["gender"]) == ("yours", "fr", None)
+    assert [each["voice_id"] for each in mirrored(await visitor.get("/api/voices/es"))["voices"]] == ["lola"]
+    assert mirrored(await visitor.get("/api/voices/all"))["total"] == 3

@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from orchestrator.subtitles import ass, reader
 from orchestrator.subtitles.cues import Cue
 from orchestrator.subtitles.markup import split
@@ -34,3 +36,16 @@ def test_ffmpeg_reads_the_same_cues(tmp_path: Path) -> None:
 
 def test_no_cues_make_a_file_without_any() -> None:
     assert "Dialogue" not in ass.dumps([])
+
+
+def test_a_speaker_is_named_in_a_field_of_its_own() -> None:
+    found = reader.read(ass.dumps([Cue(0, 1, ("Hi.",), "Ann, the\nfirst")]).encode())
+    assert found is not None
+    assert found.document.cues[0].voice == "Default/Ann the first"
+
+
+def test_letters_are_smaller_where_the_picture_is_too_narrow_for_a_line() -> None:
+    assert ass.Picture().size == 58
+    assert ass.Picture(1080, 1920).size == pytest.approx(46.3, abs=0.1)
+    assert ass.Picture(1080, 1920, columns=32).size == pytest.approx(60.75, abs=0.1)
+    assert "PlayResX: 1080\nPlayResY: 1920\n" in ass.dumps(CUES, picture=ass.Picture(1080, 1920))

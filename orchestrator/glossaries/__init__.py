@@ -1,0 +1,1 @@
+"""Each user's fixed terms and names, which translations obey."""

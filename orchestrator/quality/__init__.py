@@ -1,0 +1,1 @@
+"""What the quality report of a dub says, and how it looks. No I/O here: jobs/measuring.py measures."""

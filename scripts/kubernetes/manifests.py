@@ -1,0 +1,141 @@
+"""Rendered manifests as the rules look at them: by kind, and the pods that they bring about."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from scripts.kubernetes.render import Manifest
+
+COMPONENT = "app.kubernetes.io/component"
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A kind of pod: what makes it, its labels as the cluster has them, its spec."""
+
+    kind: str
+    name: str
+    labels: Mapping[str, str]
+    spec: Mapping[str, Any]
+    group: Mapping[str, Any] = field(default_factory=dict)
+    """Of a group of Ray's nodes, the group."""
+
+    @property
+    def where(self) -> str:
+        return f"{self.kind} {self.name}"
+
+    @property
+    def component(self) -> str:
+        return self.labels.get(COMPONENT, "")
+
+    @property
+    def lasting(self) -> bool:
+        return self.kind != "Job"
+
+    @property
+    def containers(self) -> Sequence[Mapping[str, Any]]:
+        containers: Sequence[Mapping[str, Any]] = self.spec.get("containers", ())
+        return containers
+
+    @property
+    def every_container(self) -> Sequence[Mapping[str, Any]]:
+        return [*self.spec.get("initContainers", ()), *self.containers]
+
+    def ports(self) -> Iterator[Mapping[str, Any]]:
+        for container in self.containers:
+            yield from container.get("ports", ())
+
+    def port(self, named: str | int) -> int | None:
+        """The number of a port by its name or number; None where no container has it."""
+        for port in self.ports():
+            if named in (port.get("name"), port["containerPort"]):
+                return int(port["containerPort"])
+        return None
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One overlay, rendered."""
+
+    overlay: str
+    manifests: Sequence[Manifest]
+
+    def of(self, *kinds: str) -> Iterator[Manifest]:
+        return (each for each in self.manifests if each.get("kind") in kinds)
+
+    def find(self, kind: str, name: str) -> Manifest | None:
+        return next((each for each in self.of(kind) if each["metadata"]["name"] == name), None)
+
+    @cached_property
+    def pods(self) -> Sequence[Pod]:
+        return list(_pods(self))
+
+    def pods_of(self, component: str) -> list[Pod]:
+        return [pod for pod in self.pods if pod.component == component]
+
+    @cached_property
+    def models(self) -> Mapping[str, Any]:
+        """The spec of the RayService; empty where there is none."""
+        for service in self.of("RayService"):
+            spec: Mapping[str, Any] = service["spec"]
+            return spec
+        return {}
+
+    @cached_property
+    def serve(self) -> Mapping[str, Any]:
+        """The Serve config, as it stands in the RayService."""
+        return yaml.safe_load(self.models.get("serveConfigV2", "")) or {}
+
+    def config(self, container: Mapping[str, Any]) -> dict[str, str]:
+        """What a container's environment has from ConfigMaps and plain values."""
+        values: dict[str, str] = {}
+        for source in container.get("envFrom", ()):
+            found = self.find("ConfigMap", source.get("configMapRef", {}).get("name", ""))
+            values |= (found or {}).get("data", {})
+        return values | {each["name"]: each["value"] for each in container.get("env", ()) if "value" in each}
+
+
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector (matchLabels, matchExpressions) matches. An empty one matches all, None nothing."""
+    if selector is None:
+        return False
+    if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
+        return False
+    return all(_holds(each, labels) for each in selector.get("matchExpressions", ()))
+
+
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    value = labels.get(expression["key"])
+    match expression["operator"]:
+        case "In":
+            return value in expression["values"]
+        case "NotIn":
+            return value not in expression["values"]
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
+
+
+def _pods(deployed: Deployed) -> Iterator[Pod]:
+    for each in deployed.of("Deployment", "StatefulSet", "Job"):
+        template = each["spec"]["template"]
+        labels = template.get("metadata", {}).get("labels", {})
+        yield Pod(each["kind"], each["metadata"]["name"], labels, template["spec"])
+    for each in deployed.of("RayService"):
+        cluster = each["spec"]["rayClusterConfig"]
+        yield _ray_pod(cluster["headGroupSpec"], "head", {"ray.io/node-type": "head", "ray.io/serve": "false"})
+        for group in cluster.get("workerGroupSpecs", ()):
+            yield _ray_pod(group, group["groupName"], {"ray.io/node-type": "worker", "ray.io/serve": "true"})
+    for each in deployed.of("Cluster"):
+        labels = each["spec"].get("inheritedMetadata", {}).get("labels", {})
+        port = {"containers": [{"name": "postgres", "ports": [{"name": "postgres", "containerPort": 5432}]}]}
+        yield Pod("Cluster", each["metadata"]["name"], labels, port)
+
+
+def _ray_pod(group: Mapping[str, Any], name: str, kuberays: Mapping[str, str]) -> Pod:
+    template = group["template"]
+    return Pod("RayService", name, template.get("metadata", {}).get("labels", {}) | kuberays, template["spec"], group)

@@ -1,0 +1,173 @@
+"""Who may talk to whom, worked out from the NetworkPolicies as the cluster does; and the services in between."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scripts.kubernetes.manifests import COMPONENT, Deployed, selects
+
+NAMESPACE = "kubernetes.io/metadata.name"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One end of a connection: a component of ours, a namespace beside ours, or the public internet."""
+
+    name: str
+    labels: Mapping[str, str] | None = None
+    namespace: str | None = None
+    public: bool = False
+
+
+def _ours(component: str, **more: str) -> Peer:
+    labels = {"app.kubernetes.io/name": "octavia", COMPONENT: component}
+    return Peer(component, labels | {key.replace("_", "/", 1): value for key, value in more.items()})
+
+
+API, WORKER, MIGRATE, WEIGHTS = (_ours(name) for name in ("api", "worker", "migrate", "weights"))
+DATABASE, VALKEY = _ours("database"), _ours("valkey")
+HEAD = Peer("models (head)", {**(_ours("models").labels or {}), "ray.io/node-type": "head"})
+NODE = Peer("models (node)", {**(_ours("models").labels or {}), "ray.io/node-type": "worker"})
+INTERNET = Peer("the internet", public=True)
+NAMES = Peer("kube-system", namespace="kube-system")
+
+
+def _beside(name: str) -> Peer:
+    return Peer(name, namespace=name)
+
+
+NEEDED: Sequence[tuple[Peer, Peer, int]] = (
+    (_beside("ingress-nginx"), API, 8000),
+    *((each, NAMES, 53) for each in (API, WORKER, MIGRATE, WEIGHTS, HEAD, NODE)),
+    *((each, DATABASE, 5432) for each in (API, WORKER, MIGRATE)),
+    *((each, NODE, 8101) for each in (API, WORKER)),
+    *((each, INTERNET, 443) for each in (API, WORKER, WEIGHTS)),
+    *((WORKER, INTERNET, port) for port in (8443, 465, 587)),
+    (NODE, HEAD, 6379),
+    (HEAD, NODE, 10_002),
+    (NODE, NODE, 30_000),
+    *((_beside("kuberay-system"), each, 8100) for each in (HEAD, NODE)),
+    (_beside("kuberay-system"), HEAD, 8265),
+    *((_beside("monitoring"), each, 8102) for each in (HEAD, NODE)),
+    *((_beside("monitoring"), each, 8003) for each in (API, WORKER)),
+    (HEAD, VALKEY, 6379),
+    (NODE, VALKEY, 6379),
+)
+"""Connections that must be possible, where both ends are there."""
+
+FORBIDDEN: Sequence[tuple[Peer, Peer, int]] = (
+    *((INTERNET, each, port) for each, port in ((API, 8000), (NODE, 8101), (HEAD, 8265), (DATABASE, 5432))),
+    *((_beside("ingress-nginx"), each, port) for each, port in ((NODE, 8100), (NODE, 8101), (HEAD, 8265))),
+    (_beside("default"), API, 8000),
+    (_beside("ingress-nginx"), API, 8003),
+    (_beside("default"), NODE, 8101),
+    (API, HEAD, 8265),
+    (WORKER, HEAD, 10_001),
+    (NODE, DATABASE, 5432),
+    (NODE, INTERNET, 443),
+    (WEIGHTS, DATABASE, 5432),
+    (API, VALKEY, 6379),
+    (WORKER, API, 8000),
+)
+"""Connections that must not be."""
+
+
+def denied_by_default(deployed: Deployed) -> Iterator[str]:
+    """One policy denies everything to every pod, both ways."""
+    for policy in deployed.of("NetworkPolicy"):
+        spec = policy["spec"]
+        silent = not spec.get("ingress") and not spec.get("egress")
+        if spec.get("podSelector") == {} and set(spec.get("policyTypes", ())) == {"Ingress", "Egress"} and silent:
+            return
+    yield "NetworkPolicy: none denies everything by default"
+
+
+def selections(deployed: Deployed) -> Iterator[str]:
+    """A policy or service that selects no pod is misspelt."""
+    for each in deployed.of("NetworkPolicy"):
+        if not any(selects(each["spec"]["podSelector"], pod.labels) for pod in deployed.pods):
+            yield f"NetworkPolicy {each['metadata']['name']}: its podSelector matches no pod"
+    for each in deployed.of("Service"):
+        where, selector = f"Service {each['metadata']['name']}", {"matchLabels": each["spec"].get("selector", {})}
+        pods = [pod for pod in deployed.pods if selects(selector, pod.labels)]
+        if not pods:
+            yield f"{where}: its selector matches no pod"
+        for port in each["spec"]["ports"]:
+            target = port.get("targetPort", port["port"])
+            yield from (f"{where}: {pod.where} has no port {target}" for pod in pods if pod.port(target) is None)
+
+
+def flows(deployed: Deployed) -> Iterator[str]:
+    """What must be able to talk can; what must not cannot."""
+    for source, target, port in NEEDED:
+        if _there(deployed, source) and _there(deployed, target) and not allowed(deployed, source, target, port):
+            yield f"NetworkPolicy: {source.name} cannot reach {target.name} at port {port}"
+    if deployed.find("ScaledObject", "octavia-worker") and not allowed(deployed, _beside("keda"), DATABASE, 5432):
+        yield "NetworkPolicy: keda cannot reach database at port 5432"
+    for source, target, port in FORBIDDEN:
+        if _there(deployed, source) and _there(deployed, target) and allowed(deployed, source, target, port):
+            yield f"NetworkPolicy: {source.name} can reach {target.name} at port {port}, and must not"
+
+
+def _there(deployed: Deployed, peer: Peer) -> bool:
+    return peer.labels is None or any(peer.labels.items() <= dict(pod.labels).items() for pod in deployed.pods)
+
+
+def allowed(deployed: Deployed, source: Peer, target: Peer, port: int) -> bool:
+    """Whether every policy there is lets `source` connect to `target`: the one's egress and the other's ingress."""
+    policies = list(deployed.of("NetworkPolicy"))
+    out = _lets(policies, "Egress", source, target, port)
+    return out and _lets(policies, "Ingress", target, source, port)
+
+
+def _lets(policies: Sequence[Mapping[str, Any]], way: str, of: Peer, other: Peer, port: int) -> bool:
+    if of.labels is None:  # not ours to rule
+        return True
+    own = [each["spec"] for each in policies if selects(each["spec"]["podSelector"], of.labels)]
+    ruling = [spec for spec in own if way in spec.get("policyTypes", ["Ingress"])]
+    if not ruling:
+        return True
+    key, ends = ("egress", "to") if way == "Egress" else ("ingress", "from")
+    rules = [rule for spec in ruling for rule in spec.get(key, ())]
+    return any(_ports(rule, port) and _matches(rule.get(ends), other) for rule in rules)
+
+
+def _ports(rule: Mapping[str, Any], port: int) -> bool:
+    ports = rule.get("ports")
+    return not ports or any(each.get("port") in (None, port) for each in ports)
+
+
+def _matches(ends: Sequence[Mapping[str, Any]] | None, other: Peer) -> bool:
+    return not ends or any(_is(end, other) for end in ends)
+
+
+def _is(end: Mapping[str, Any], other: Peer) -> bool:
+    if "ipBlock" in end:
+        return other.public
+    if "namespaceSelector" in end:
+        if other.namespace is None or "podSelector" in end:
+            return False
+        return selects(end["namespaceSelector"], {NAMESPACE: other.namespace})
+    return other.labels is not None and selects(end["podSelector"], other.labels)
+
+
+def grpc(deployed: Deployed) -> Iterator[str]:
+    """Calls are spread over the proxies: each has an address of its own, which the client is told by name."""
+    service = deployed.find("Service", "octavia-models-grpc")
+    if service is None:
+        yield "Service octavia-models-grpc: it is missing"
+        return
+    if service["spec"].get("clusterIP") != "None":
+        yield "Service octavia-models-grpc: clusterIP is not None: every connection would stay with one proxy for ever"
+    port = service["spec"]["ports"][0]["port"]
+    if deployed.serve.get("grpc_options", {}).get("port") != port:
+        yield f"Service octavia-models-grpc: the proxies do not listen at its port {port}"
+    if deployed.serve.get("http_options", {}).get("host") != "0.0.0.0":  # noqa: S104 - pods are reached from outside
+        yield "serveConfigV2: http_options.host is not 0.0.0.0, so the probes reach nothing"
+    if deployed.serve.get("proxy_location") != "EveryNode":
+        yield "serveConfigV2: proxy_location is not EveryNode, but the head is kept from answering"
+    address = f"dns:///octavia-models-grpc:{port}"
+    for pod in (*deployed.pods_of("api"), *deployed.pods_of("worker")):
+        told = deployed.config(pod.containers[0]).get("OCTAVIA_MODEL_ADDRESS")
+        if told != address:
+            yield f"{pod.where}: OCTAVIA_MODEL_ADDRESS is {told}, not {address}"

@@ -1,0 +1,93 @@
+"""What scales, what may be taken away, and how long it may take to end."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.app import DRAIN_S
+from scripts.kubernetes.manifests import Deployed, Pod, selects
+
+HANDING_OVER_S = 15
+"""What a worker needs beyond its drain, as `octavia up` gives it."""
+
+
+def targets(deployed: Deployed) -> Iterator[str]:
+    """What a scaler scales is there, is scaled by it alone, and does not say how many there are itself."""
+    scaled: Counter[tuple[str, str]] = Counter()
+    for scaler in deployed.of("HorizontalPodAutoscaler", "ScaledObject"):
+        where = f"{scaler['kind']} {scaler['metadata']['name']}"
+        reference = scaler["spec"]["scaleTargetRef"]
+        kind, name = reference.get("kind", "Deployment"), reference["name"]
+        scaled[kind, name] += 1
+        target = deployed.find(kind, name)
+        if target is None:
+            yield f"{where}: there is no {kind} {name} to scale"
+            continue
+        if "replicas" in target["spec"]:
+            yield f"{kind} {name}: replicas is set, so each apply would undo what {where} did"
+        least, most = _bounds(scaler)
+        if least > most:
+            yield f"{where}: at least {least} is more than at most {most}"
+        if scaler["kind"] == "HorizontalPodAutoscaler":
+            yield from _measured(deployed, where, name)
+    for (kind, name), count in scaled.items():
+        if count > 1:
+            yield f"{kind} {name}: {count} scalers pull at it"
+
+
+def _bounds(scaler: Mapping[str, Any]) -> tuple[int, int]:
+    spec = scaler["spec"]
+    if scaler["kind"] == "ScaledObject":
+        return spec.get("minReplicaCount", 0), spec.get("maxReplicaCount", 100)
+    return spec.get("minReplicas", 1), spec["maxReplicas"]
+
+
+def _measured(deployed: Deployed, where: str, name: str) -> Iterator[str]:
+    for pod in deployed.pods:
+        if pod.name != name:
+            continue
+        for container in pod.containers:
+            if "cpu" not in container.get("resources", {}).get("requests", {}):
+                yield f"{where}: {container['name']} requests no cpu, of which its share could be told"
+
+
+def triggers(deployed: Deployed) -> Iterator[str]:
+    """KEDA is told how to log in, by an object that is there."""
+    for scaler in deployed.of("ScaledObject"):
+        for trigger in scaler["spec"]["triggers"]:
+            name = trigger.get("authenticationRef", {}).get("name", "")
+            if deployed.find("TriggerAuthentication", name) is None:
+                yield f"ScaledObject {scaler['metadata']['name']}: there is no TriggerAuthentication {name!r}"
+
+
+def budgets(deployed: Deployed) -> Iterator[str]:
+    """A PodDisruptionBudget protects pods that are there, and lets one go at a time: else no node can be emptied."""
+    protected = set()
+    for budget in deployed.of("PodDisruptionBudget"):
+        spec, where = budget["spec"], f"PodDisruptionBudget {budget['metadata']['name']}"
+        pods = [pod for pod in deployed.pods if selects(spec.get("selector"), pod.labels)]
+        protected |= {pod.component for pod in pods}
+        if not pods:
+            yield f"{where}: its selector matches no pod"
+        if spec.get("maxUnavailable") in (0, "0%") or spec.get("minAvailable") == "100%":
+            yield f"{where}: it lets no pod go, so no node could be emptied"
+    for component in ("api", "worker", "models"):
+        if deployed.pods_of(component) and component not in protected:
+            yield f"{component}: no PodDisruptionBudget protects it"
+
+
+def grace(deployed: Deployed) -> Iterator[str]:
+    """API and workers may end in good order before they are killed."""
+    for pod in (*deployed.pods_of("api"), *deployed.pods_of("worker")):
+        given = pod.spec.get("terminationGracePeriodSeconds", 30)
+        needed = _needed(deployed, pod)
+        if given <= needed:
+            yield f"{pod.where}: terminationGracePeriodSeconds is {given}, but ending in good order takes {needed} s"
+
+
+def _needed(deployed: Deployed, pod: Pod) -> int:
+    container = pod.containers[0]
+    before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    if pod.component == "api":
+        return int(before) + DRAIN_S
+    return int(before) + int(deployed.config(container).get("OCTAVIA_DRAIN_S", "25")) + HANDING_OVER_S
