@@ -111,11 +111,9 @@ def _percent(errors: int, units: int) -> float:
 
 
 def _counted(found: jiwer.WordOutput | jiwer.CharacterOutput) -> tuple[int, int]:
-    """Errors, and the length of what was said."""
-    return (
-        found.substitutions + found.deletions + found.insertions,
-        found.substitutions + found.deletions + found.hits,
-    )
+    """Errors, at most as many as there is to be said (a recogniser may repeat itself without end), and that length."""
+    said = found.substitutions + found.deletions + found.hits
+    return min(said, found.substitutions + found.deletions + found.insertions), said
 
 
 @cache

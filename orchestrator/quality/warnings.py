@@ -22,7 +22,7 @@ RULES: Sequence[Rule] = (
         "out_of_slot",
         "fit.inside_slot_percent",
         90,
-        "Only {value:.0f} % of the sentences fit into their time; the others run into the pause after them.",
+        "{value:.0f} % of the sentences fit into their time; the others take longer than the original leaves them.",
         below=True,
     ),
     Rule(

@@ -126,7 +126,7 @@ async def test_ffmpeg_that_may_write_no_more_publishes_nothing_and_renders_later
             await assembling.render(str(dub.id), "es")
     assert (caught.value.code, caught.value.status) == ("storage_full", 507)
     await nothing_half_made(storage_of_steps, app_settings, make_session, dub)
-    video, _ = await assembling.render(str(dub.id), "es")
+    (video,) = await assembling.render(str(dub.id), "es")
     assert await storage_of_steps.size(video["storage_key"]) == video["size"] > 0
 
 
@@ -163,5 +163,5 @@ async def test_a_storage_that_fails_at_a_byte_of_the_result_publishes_nothing_an
             await assembling.render(str(dub.id), "es")
         await nothing_half_made(whole, app_settings, make_session, dub)
         line.mend()
-        video, _ = await assembling.render(str(dub.id), "es")
+        (video,) = await assembling.render(str(dub.id), "es")
     assert await whole.size(video["storage_key"]) == video["size"] > byte

@@ -48,6 +48,7 @@ def test_a_sample_is_spread_over_the_whole_dub() -> None:
         ("He paid (all of it).", "he paid all of it", "en", 0, 5),
         ("Red green blue", "", "en", 3, 3),
         ("Red green blue", "red grey blue sky", "en", 2, 3),
+        ("Good day.", "good good good good good", "en", 2, 2),
         ("¿Dónde está?", "donde esta", "es", 2, 2),
         ("我们去北京。", "我们去南京", "zh-CN", 1, 5),
         ("שלום עולם 😀", "שלום", "he", 1, 2),

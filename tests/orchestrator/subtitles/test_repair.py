@@ -107,8 +107,8 @@ def test_broken_cues_keep_their_words_in_the_order_of_their_times(
     in_order_and_apart(done.cues, rules)
     assert {each.rule for each in done.left} <= UNAVOIDABLE
     assert done.left == check(done.cues, rules)
-    again = repair(done.cues, rules)
-    assert len(again.left) <= len(done.left)
+    if not done.left:
+        assert repair(done.cues, rules).cues == done.cues
 
 
 NETFLIX = rules_for("en", PROFILES["netflix"])
