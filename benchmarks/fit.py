@@ -41,6 +41,7 @@ from orchestrator.settings import get_settings
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "sense-and-sensibility.mp4"
 TARGET = "es"
+AT_ONCE = 32
 AUDIBLE = 0.01
 HEARD_RATE = 16_000
 HYPOTHESES = 8
@@ -151,7 +152,9 @@ async def dub(client: Client, source: Path, folder: Path) -> tuple[list[dict[str
 async def candidates_of(models: Inference, segments: Sequence[dict[str, Any]]) -> list[list[Candidate]]:
     """Each segment's n-best with the seconds each is heard for."""
     found = await models.translate([each["text"] for each in segments], "en", TARGET, HYPOTHESES)
-    seconds = iter(await models.seconds([Utterance(each.text, TARGET, VOICE) for row in found for each in row]))
+    utterances = [Utterance(each.text, TARGET, VOICE) for row in found for each in row]
+    measured = [await models.seconds(utterances[at : at + AT_ONCE]) for at in range(0, len(utterances), AT_ONCE)]
+    seconds = iter([each for some in measured for each in some])
     return [[Candidate(each.text, each.score, audible(next(seconds))) for each in row] for row in found]
 
 

@@ -34,6 +34,7 @@ def test_a_dub_fits_its_slots_without_hurry_and_never_drifts(system: System, mod
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_ten_minutes_fit_their_slots_without_hurry_and_end_as_exactly_as_they_begin(
     system: System, model_plane: str, tmp_path: Path
 ) -> None:
