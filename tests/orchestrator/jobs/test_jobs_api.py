@@ -39,7 +39,7 @@ async def test_a_job_is_created_pending_and_enqueued(
     assert job["target_languages"] == ["es"]
     assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert queue.enqueued == [(UUID(job["id"]), user.id)]
-    assert (await client.get(f"/v1/jobs/{job['id']}")).json() == job | {"artifacts": []}
+    assert (await client.get(f"/v1/jobs/{job['id']}")).json() == job | {"artifacts": [], "quality": {}}
 
 
 async def test_one_target_may_be_named_singly_and_codes_in_any_case(ask: Ask) -> None:
