@@ -35,6 +35,7 @@ class Machine:
     def has_everything(self) -> None:
         for name in ("ffmpeg", "ffprobe", "espeak-ng", "python3.11"):
             self.has(name, recorded=False)
+        self.has("fc-list", "echo Noto", recorded=False)
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         self.record.write_text("")
