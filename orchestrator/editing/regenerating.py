@@ -24,13 +24,12 @@ from orchestrator.editing import service as editing
 from orchestrator.editing import store
 from orchestrator.editing.schemas import RegenerateQuote
 from orchestrator.glossaries.service import frozen
-from orchestrator.idempotency import KeyReusedError
 from orchestrator.jobs import progress, service
 from orchestrator.jobs.kinds import SPOKEN
 from orchestrator.jobs.models import Job
 from orchestrator.media.models import Media
 from orchestrator.observability.tracing import traceparent
-from orchestrator.retention.errors import DeletedJobError, UploadExpiredError
+from orchestrator.retention.errors import UploadExpiredError
 
 COPIED = ("user_id", "media_id", "kind", "source_language", "detected_language", "target_languages", "options")
 
@@ -87,7 +86,7 @@ async def begin(context: AppContext, user_id: UUID, job_id: UUID, base: int, key
     async with context.sessions.begin() as session:
         await service.insist_on_active(session, user_id)
         job = await editing.editable(session, user_id, job_id, lock=True)
-        if key is not None and (earlier := await _by_key(session, user_id, key, same)) is not None:
+        if (earlier := await service.by_key(session, user_id, key, same)) is not None:
             return Begun(job, await store.current(session, job.id), earlier, new=False)
         number = await editing.at_base(session, job, base)
         transcript, changes = await editing.changes(session, job, number)
@@ -120,15 +119,6 @@ async def begin(context: AppContext, user_id: UUID, job_id: UUID, base: int, key
 async def listed(session: AsyncSession, job: Job) -> Sequence[Job]:
     """The regenerations of a job, newest first."""
     return (await session.scalars(sa.select(Job).where(Job.regenerates == job.id).order_by(Job.id.desc()))).all()
-
-
-async def _by_key(session: AsyncSession, user_id: UUID, key: str, same: str) -> Job | None:
-    earlier = await session.scalar(sa.select(Job).where(Job.user_id == user_id, Job.idempotency_key == key))
-    if earlier is not None and earlier.request_hash != same:
-        raise KeyReusedError(f"job {earlier.id}")
-    if earlier is not None and earlier.deleted_at is not None:
-        raise DeletedJobError(earlier.id)
-    return earlier
 
 
 async def _insist_on_file(session: AsyncSession, job: Job) -> None:

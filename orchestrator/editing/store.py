@@ -1,6 +1,6 @@
 """Revisions of a transcript in the database: read as documents, and added."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from orchestrator.dubbing.timeline import Word
 from orchestrator.dubbing.transcript import Entry, Line, Transcript, in_order
 from orchestrator.editing.models import TranscriptRevision, TranscriptSegment
 from orchestrator.jobs import rows
-from orchestrator.jobs.models import Job, Rendition
+from orchestrator.jobs.models import Job, Rendition, SegmentRow
 
 FIRST = 1
 """The revision that the job itself made."""
@@ -33,7 +33,7 @@ async def read(session: AsyncSession, job: Job, number: int) -> Transcript:
         query = sa.select(segment).where(
             segment.job_id == job.id, segment.since <= number, segment.until.is_(None) | (segment.until > number)
         )
-        return in_order([_entry(row) for row in await session.scalars(query)])
+        return in_order([_entry(row.id, row, _lines(row)) for row in await session.scalars(query)])
     return await made(session, job)
 
 
@@ -44,16 +44,7 @@ async def made(session: AsyncSession, job: Job) -> Transcript:
     for rendition in await session.scalars(found):
         lines.setdefault(rendition.segment, {})[rendition.language] = Line(rendition.text, rendition.voice)
     return in_order(
-        Entry(
-            row.index if row.number is None else row.number,
-            row.start,
-            row.end,
-            row.language,
-            row.text,
-            row.speaker,
-            tuple(Word(**word) for word in row.words),
-            lines.get(row.index, {}),
-        )
+        _entry(row.index if row.number is None else row.number, row, lines.get(row.index, {}))
         for row in await rows.segments(session, str(job.id))
     )
 
@@ -141,14 +132,18 @@ def words_of(entry: Entry) -> list[dict[str, object]]:
     ]
 
 
-def _entry(row: TranscriptSegment) -> Entry:
+def _entry(id_: int, row: SegmentRow | TranscriptSegment, lines: Mapping[str, Line]) -> Entry:
     return Entry(
-        row.id,
+        id_,
         row.start,
         row.end,
         row.language,
         row.text,
         row.speaker,
         tuple(Word(**word) for word in row.words),
-        {language: Line(**line) for language, line in row.lines.items()},
+        lines,
     )
+
+
+def _lines(row: TranscriptSegment) -> dict[str, Line]:
+    return {language: Line(**line) for language, line in row.lines.items()}

@@ -14,7 +14,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -61,8 +61,7 @@ async def plan_speakers(job_id: str) -> int:
     """Note the pieces in which speakers are told apart; how many there are (0: nothing does that, or nobody asks)."""
 
     async def known(session: AsyncSession) -> tuple[Job, int]:
-        count = select(func.count()).select_from(DiarizedPiece).where(DiarizedPiece.job_id == UUID(job_id))
-        return await rows.job(session, job_id), await session.scalar(count) or 0
+        return await rows.job(session, job_id), await rows.piece_count(session, job_id)
 
     job, there = await patiently(current().engine, known)
     if there or job.kind in OF_SUBTITLES or job.options.get("speakers") == 1:
@@ -86,8 +85,7 @@ async def tell_apart(job_id: str, index: int) -> None:
 
     async def read(session: AsyncSession) -> tuple[Job, DiarizedPiece, int]:
         piece = await session.get_one(DiarizedPiece, (UUID(job_id), index))
-        count = select(func.count()).select_from(DiarizedPiece).where(DiarizedPiece.job_id == UUID(job_id))
-        return await rows.job(session, job_id), piece, await session.scalar(count) or 1
+        return await rows.job(session, job_id), piece, await rows.piece_count(session, job_id)
 
     job, piece, count = await patiently(current().engine, read)
     if job.status != "processing" or piece.turns is not None:

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.jobs.models import HeardWindow, Job, JobSpeaker, Rendition, SegmentRow
+from orchestrator.jobs.models import DiarizedPiece, HeardWindow, Job, JobSpeaker, Rendition, SegmentRow
 
 
 async def job(session: AsyncSession, job_id: str) -> Job:
@@ -21,6 +21,12 @@ async def windows(session: AsyncSession, job_id: str) -> Sequence[HeardWindow]:
 
 async def window_count(session: AsyncSession, job_id: str) -> int:
     query = select(func.count()).select_from(HeardWindow).where(HeardWindow.job_id == UUID(job_id))
+    return await session.scalar(query) or 0
+
+
+async def piece_count(session: AsyncSession, job_id: str) -> int:
+    """How many pieces there are in which speakers are told apart."""
+    query = select(func.count()).select_from(DiarizedPiece).where(DiarizedPiece.job_id == UUID(job_id))
     return await session.scalar(query) or 0
 
 

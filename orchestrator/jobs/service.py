@@ -72,7 +72,7 @@ async def create(
     known = await context.backends.capabilities()
     async with context.sessions.begin() as session:
         same = fingerprint or _hash(request)
-        earlier = await _by_key(session, user_id, key, same)
+        earlier = await by_key(session, user_id, key, same)
         if earlier is None:
             created = await _insert(session, context, user_id, request, key, same, known)
             if created is not None:
@@ -80,7 +80,7 @@ async def create(
                     audit.record(session, user_id, "cloning_consent", origin, job=str(created.id))
                 return Created(created, new=True)
             # Another request with the key committed while ours waited for it.
-            earlier = await _by_key(session, user_id, key, same)
+            earlier = await by_key(session, user_id, key, same)
         if earlier is None:
             raise RuntimeError("a job conflicted with a row that is not there")
         return Created(earlier, new=False)
@@ -188,7 +188,8 @@ async def _media(session: AsyncSession, user_id: UUID, media_id: UUID, *, lock: 
     return media
 
 
-async def _by_key(session: AsyncSession, user_id: UUID, key: str | None, request_hash: str) -> Job | None:
+async def by_key(session: AsyncSession, user_id: UUID, key: str | None, request_hash: str) -> Job | None:
+    """What an earlier request with the key made. Raises KeyReusedError, DeletedJobError."""
     if key is None:
         return None
     job = await session.scalar(sa.select(Job).where(Job.user_id == user_id, Job.idempotency_key == key))

@@ -96,6 +96,14 @@ def bytes_column(values: Sequence[str]) -> Array:
     return column
 
 
+def only(weights: Sequence[WeightSet], model: str) -> WeightSet:
+    """The one set of weights of a model that a setting names them for. ValueError where there is not just one."""
+    if len(weights) != 1:
+        named = [weight.name for weight in weights]
+        raise ValueError(f"{model} loads one set of weights, which OCTAVIA_{model.upper()} names; got {named}")
+    return weights[0]
+
+
 def base_language(code: str) -> str:
     """The primary subtag of a BCP 47 code, lower case: "en-US" -> "en"."""
     return code.replace("_", "-").split("-")[0].strip().lower()

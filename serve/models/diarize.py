@@ -12,7 +12,7 @@ import torch
 
 from serve.devices import device_for
 from serve.errors import ModelError, invalid
-from serve.models.base import Answer, Tensors, WeightSet, decode
+from serve.models.base import Answer, Tensors, WeightSet, decode, only
 from serve.models.diarization_folder import check_folder
 from serve.models.segments import Segment, read_segments, write_segments
 
@@ -28,10 +28,7 @@ class Diarize:
     """Inputs and outputs as in model_repo/diarize/config.pbtxt. One recording at a time."""
 
     def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
-        if len(weights) != 1:
-            named = [weight.name for weight in weights]
-            raise ValueError(f"diarize loads one set of weights, which OCTAVIA_DIARIZE names; got {named}")
-        self._weights = weights[0]
+        self._weights = only(weights, "diarize")
         self._max_seconds = float(parameters.get("max_seconds", "600"))
         self._device = device_for(parameters)
         self._lock = Lock()

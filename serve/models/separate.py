@@ -11,7 +11,7 @@ import torch
 
 from serve.devices import device_for
 from serve.errors import ModelError, invalid
-from serve.models.base import Answer, Tensors, WeightSet
+from serve.models.base import Answer, Tensors, WeightSet, only
 from serve.models.demucs_folder import Demucs, load_demucs
 
 USUAL_RATE = 44_100
@@ -30,10 +30,7 @@ class Separate:
     """Inputs and outputs as in model_repo/separate/config.pbtxt. One window at a time."""
 
     def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
-        if len(weights) != 1:
-            named = [weight.name for weight in weights]
-            raise ValueError(f"separate loads one set of weights, which OCTAVIA_SEPARATE names; got {named}")
-        self._weights = weights[0]
+        self._weights = only(weights, "separate")
         self._max_seconds = float(parameters.get("max_seconds", "30"))
         self._device = device_for(parameters)
         self._lock = Lock()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from serve.errors import invalid
-from serve.models.base import Answer, Tensors, WeightSet
+from serve.models.base import Answer, Tensors, WeightSet, only
 from serve.models.mel import mel_power
 from serve.models.recording import RATE, Samples, answers
 
@@ -48,12 +48,7 @@ class SpeakerEmbedding:
     """Inputs and outputs as in model_repo/speaker_embedding/config.pbtxt."""
 
     def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
-        if len(weights) != 1:
-            named = [weight.name for weight in weights]
-            raise ValueError(
-                f"speaker_embedding loads one set of weights, which OCTAVIA_SPEAKER_EMBEDDING names; got {named}"
-            )
-        self._weights = weights[0]
+        self._weights = only(weights, "speaker_embedding")
         self._max_seconds = float(parameters.get("max_seconds", "60"))
 
     def load(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from serve.models.base import Answer, Tensors, WeightSet
+from serve.models.base import Answer, Tensors, WeightSet, only
 from serve.models.mel import decibels, mel_power
 from serve.models.recording import RATE, Samples, answers
 
@@ -33,12 +33,7 @@ class SpeechQuality:
     """Inputs and outputs as in model_repo/speech_quality/config.pbtxt. The same sound always gets the same ratings."""
 
     def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
-        if len(weights) != 1:
-            named = [weight.name for weight in weights]
-            raise ValueError(
-                f"speech_quality loads one set of weights, which OCTAVIA_SPEECH_QUALITY names; got {named}"
-            )
-        self._weights = weights[0]
+        self._weights = only(weights, "speech_quality")
         self._max_seconds = float(parameters.get("max_seconds", "60"))
 
     def load(self) -> None:

@@ -2,7 +2,7 @@
 
 import time
 import weakref
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,6 @@ class Obedient:
         del weights
         self._diary = Path(parameters["diary"])
         self._memory_rows = int(parameters.get("memory_rows", "2"))
-
-    def load(self) -> None:
-        self._diary.touch()
-
-    def catalogue(self) -> list[dict[str, Any]]:
-        return [{"name": "obedient"}]
-
-    def lane(self, inputs: Tensors) -> Hashable:
-        return texts(inputs, "LANE", len(inputs["SECONDS"]))[0]
-
-    def size(self, inputs: Tensors) -> int:
-        return len(inputs["SECONDS"])
 
     def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
         del requested
@@ -88,27 +76,6 @@ class Many:
         ]
 
 
-class MidSide:
-    """Takes voices out by the rule that they are in the middle: what both sides have in common."""
-
-    def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
-        del parameters
-        (self._weights,) = weights
-
-    def load(self) -> None:
-        pass
-
-    def catalogue(self) -> list[dict[str, Any]]:
-        return [dict(self._weights.facts)]
-
-    def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
-        del requested
-        middle = [np.repeat(each["AUDIO"].mean(axis=0, keepdims=True), 2, axis=0) for each in batch]
-        return [
-            {"VOCALS": each, "BACKGROUND": request["AUDIO"] - each} for request, each in zip(batch, middle, strict=True)
-        ]
-
-
 class Listed:
     """Has a catalogue and does nothing else."""
 
@@ -127,7 +94,18 @@ class Listed:
         return [invalid("this model is for its catalogue alone") for _ in batch]
 
 
-class ByLoudness:
+class MidSide(Listed):
+    """Takes voices out by the rule that they are in the middle: what both sides have in common."""
+
+    def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
+        del requested
+        middle = [np.repeat(each["AUDIO"].mean(axis=0, keepdims=True), 2, axis=0) for each in batch]
+        return [
+            {"VOCALS": each, "BACKGROUND": request["AUDIO"] - each} for request, each in zip(batch, middle, strict=True)
+        ]
+
+
+class ByLoudness(Listed):
     """Tells two speakers apart by the rule that one is loud and the other soft, wherever it is quiet between them.
 
     `loud` is the least peak of a loud turn; `sleep_s` is how long it takes for a recording, and in the file `diary` it
@@ -137,16 +115,10 @@ class ByLoudness:
     RATE, BLOCK, QUIET, APART = 16_000, 800, 0.01, 12  # a turn ends with 12 quiet blocks of 50 ms
 
     def __init__(self, parameters: Mapping[str, str], weights: Sequence[WeightSet]) -> None:
-        (self._weights,) = weights
+        super().__init__(parameters, weights)
         self._loud = float(parameters.get("loud", "0.25"))
         self._sleep_s = float(parameters.get("sleep_s", "0"))
         self._diary = Path(parameters.get("diary", "/dev/null"))
-
-    def load(self) -> None:
-        pass
-
-    def catalogue(self) -> list[dict[str, Any]]:
-        return [dict(self._weights.facts)]
 
     def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
         del requested
