@@ -9,9 +9,11 @@
    interjection of one speaker amid another's words is no change of speaker.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from orchestrator.dubbing.timeline import Interval, Word
 
@@ -19,6 +21,7 @@ PIECE_S = 600.0
 OVERLAP_S = 60.0
 NEAR_S = 0.5
 GLITCH_S = 0.25
+AROUND_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,15 @@ def spoken_by(words: Sequence[Word], turns: Sequence[Turn]) -> list[Word]:
         if before.speaker == after.speaker != word.speaker and word.end - word.start < GLITCH_S:
             said[at] = replace(word, speaker=before.speaker)
     return said
+
+
+def around(turns: Sequence[Turn], spans: Sequence[Interval]) -> Iterator[list[Turn]]:
+    """Of each span, the turns that sound in it or within `AROUND_S` of it. `turns` by start."""
+    latest = list(accumulate((turn.end for turn in turns), max))  # by when all up to a turn have ended
+    for span in spans:
+        first = bisect_right(latest, span.start - AROUND_S)
+        last = bisect_right(turns, span.end + AROUND_S, key=lambda turn: turn.start)
+        yield [turn for turn in turns[first:last] if turn.end > span.start - AROUND_S]
 
 
 def seconds_by_speaker(turns: Sequence[Turn]) -> dict[str, float]:

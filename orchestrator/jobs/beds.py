@@ -33,8 +33,8 @@ async def bed(
 ) -> AsyncIterator[Bed | None]:
     """The bed of a dub of the media `source`, made in `scratch`; None where the dub replaces the original's sound.
 
-    The background without voices is made once for all languages of a job and kept with its intermediate files.
-    Raises NoAudioError, MediaError, ModelRefusedError where no model takes voices out.
+    The background without voices is made once for all languages of a job and kept with the results, which may be made
+    anew of it. Raises NoAudioError, MediaError, ModelRefusedError where no model takes voices out.
     """
     if mix == "replace":
         yield None

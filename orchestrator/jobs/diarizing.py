@@ -22,7 +22,7 @@ from orchestrator.capabilities import Capabilities, base
 from orchestrator.database import patiently
 from orchestrator.dubbing.pace import VoiceSpeeds
 from orchestrator.dubbing.reference import SHORTEST_S, choose
-from orchestrator.dubbing.speakers import Turn, alone, cast, joined, pieces, seconds_by_speaker
+from orchestrator.dubbing.speakers import Turn, alone, around, cast, joined, pieces, seconds_by_speaker
 from orchestrator.dubbing.timeline import Interval
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import SPEECH_RATE, ModelRefusedError
@@ -137,8 +137,9 @@ async def settle_speakers(job_id: str) -> None:
 
     async def store(session: AsyncSession) -> None:
         await session.execute(insert(JobSpeaker).on_conflict_do_nothing(), values)
-        for window in windows if told else ():
-            within = _within(turns, window)
+        near = around(turns, [Interval(window.start, window.end) for window in windows])
+        for window, found in zip(windows, near, strict=True) if told else ():
+            within = [[turn.start, turn.end, turn.speaker] for turn in found]
             place = (HeardWindow.job_id == job.id, HeardWindow.index == window.index)
             await session.execute(update(HeardWindow).where(*place).values(turns=within))
         speeds = {name: speed.kept() for name, speed in _speeds(voices, known).items()} | job.voice_speeds
@@ -151,13 +152,6 @@ async def settle_speakers(job_id: str) -> None:
                 await progress.warn(session, job.id, "shared_voice", message)
 
     await patiently(current().engine, store)
-
-
-def _within(turns: Sequence[Turn], window: HeardWindow) -> list[list[Any]]:
-    """The turns that sound in a window, or near it. Nobody's turn outlasts those that begin long after it."""
-    first = bisect_left(turns, window.start - 60, key=lambda turn: turn.start)
-    last = bisect_right(turns, window.end + 1, key=lambda turn: turn.start)
-    return [[turn.start, turn.end, turn.speaker] for turn in turns[first:last] if turn.end > window.start - 1]
 
 
 def _cast(job: Job, seconds: Mapping[str, float], known: Capabilities) -> dict[str, dict[str, str]]:

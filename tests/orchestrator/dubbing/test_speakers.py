@@ -12,6 +12,7 @@ from orchestrator.dubbing.speakers import (
     PIECE_S,
     Turn,
     alone,
+    around,
     cast,
     joined,
     pieces,
@@ -106,6 +107,25 @@ def test_alone_is_what_counting_every_tenth_of_a_second_says(given_turns: list[t
         speaking = {turn.speaker for turn in turns if turn.start < at < turn.end}
         on_an_edge = any(at in (turn.start, turn.end) for turn in turns)
         assert on_an_edge or (speaking == {"a"}) == any(each.start < at < each.end for each in free)
+
+
+def test_a_turn_of_minutes_is_around_everything_that_is_heard_in_it() -> None:
+    turns = [Turn(0, 300, "a"), Turn(100, 101, "b"), Turn(250, 251, "c")]
+    (found,) = around(turns, [Interval(200, 228)])
+    assert [turn.speaker for turn in found] == ["a"]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 90), st.floats(0.1, 80)), max_size=20),
+    st.tuples(st.floats(0, 100), st.floats(0.1, 30)),
+)
+def test_what_sounds_within_a_second_of_a_span_is_around_it(
+    given_turns: list[tuple[float, float]], at: tuple[float, float]
+) -> None:
+    turns = [Turn(start, start + length, str(number)) for number, (start, length) in enumerate(sorted(given_turns))]
+    span = Interval(at[0], at[0] + at[1])
+    (found,) = around(turns, [span])
+    assert found == [turn for turn in turns if turn.end > span.start - 1 and turn.start <= span.end + 1]
 
 
 def test_who_speaks_most_is_given_the_first_voice_and_voices_are_shared_when_they_run_out() -> None:
