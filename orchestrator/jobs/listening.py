@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from orchestrator.database import patiently
 from orchestrator.inference import SPEECH_RATE
-from orchestrator.jobs import keys, rows
+from orchestrator.jobs import rows
 from orchestrator.jobs.assembling import Dub
 from orchestrator.jobs.context import current
 from orchestrator.jobs.diarizing import EVERYBODY
 from orchestrator.jobs.models import Rendition, SegmentRow
+from orchestrator.jobs.sound import BYTES_PER_SAMPLE, floats, read_sound
 from orchestrator.quality.reading_back import ReadBack, chosen, compared, summed
 from orchestrator.quality.reasons import Reason
 
@@ -30,7 +31,6 @@ LEAST_S, MOST_S = 1.6, 30.0
 """So much speech of a person is compared."""
 MODEL_WAIT_S = 60.0
 """How long a model that is away is waited for: a report without its figure is better than a job that waits."""
-BYTES = 2
 
 Samples = npt.NDArray[np.float32]
 
@@ -45,7 +45,7 @@ class Sound:
         """Samples from `start` to `end` seconds, float32 in [-1, 1]; shorter at the sound's end."""
         first = max(0, round(start * SPEECH_RATE))
         count = max(0, round(end * SPEECH_RATE) - first)
-        return _floats(np.fromfile(self.path, "<i2", count, offset=first * BYTES))
+        return floats(np.fromfile(self.path, "<i2", count, offset=first * BYTES_PER_SAMPLE))
 
 
 async def read_back(dub: Dub, language: str, sound: Sound, how: ReadBack) -> dict[str, Any] | Reason:
@@ -126,8 +126,7 @@ async def similarity(job_id: str, pairs: Sequence[tuple[SegmentRow, Rendition]],
     for segment, rendition in pairs:
         if min(_seconds(original), _seconds(dubbed)) >= MOST_S:
             break
-        span = round(segment.start * SPEECH_RATE) * BYTES, round(segment.end * SPEECH_RATE) * BYTES
-        original.append(_floats(np.frombuffer(await current().storage.read_range(keys.speech(job_id), *span), "<i2")))
+        original.append(await read_sound(job_id, round(segment.start * SPEECH_RATE), round(segment.end * SPEECH_RATE)))
         dubbed.append(await asyncio.to_thread(sound.between, *_span(rendition)))
     if min(_seconds(original), _seconds(dubbed)) < LEAST_S:
         return None
@@ -153,7 +152,3 @@ def _spread(total: int, most: int) -> list[int]:
 
 def _seconds(parts: Sequence[Samples]) -> float:
     return sum(map(len, parts)) / SPEECH_RATE
-
-
-def _floats(samples: npt.NDArray[np.int16]) -> Samples:
-    return samples.astype(np.float32) / np.float32(32768)

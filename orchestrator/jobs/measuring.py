@@ -73,9 +73,9 @@ async def measure(job_id: str, language: str) -> list[ArtifactValues]:
     dub = await dub_of(job_id, language)
     if dub.job.kind not in SPOKEN or dub.job.status != "processing":
         return []
-    cues = await target_cues(job_id, language, profile_of(dub.job))
     if taken_over(dub.job, language):
         return []
+    cues = await target_cues(job_id, language, profile_of(dub.job))
     name = f"{language}.{'mp4' if dub.job.kind == 'video_translation' else dub.format}"
     async with current().storage.local(keys.artifact(job_id, name)) as finished:
         report = await report_on(dub, language, finished, cues)

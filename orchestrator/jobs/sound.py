@@ -13,7 +13,12 @@ BYTES_PER_SAMPLE = 2
 async def read_sound(job_id: str, start: int, stop: int) -> npt.NDArray[np.float32]:
     """Samples [start, stop) of the job's 16 kHz sound, float32 in [-1, 1]."""
     data = await current().storage.read_range(keys.speech(job_id), start * BYTES_PER_SAMPLE, stop * BYTES_PER_SAMPLE)
-    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+    return floats(np.frombuffer(data, "<i2"))
+
+
+def floats(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+    """16-bit samples [n] in [-1, 1]."""
+    return samples.astype(np.float32) / np.float32(32768)
 
 
 async def samples_of_sound(job_id: str) -> int:
