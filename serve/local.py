@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -73,8 +74,22 @@ def main() -> int:
         return 0
 
 
+def only_voice() -> Callable[[str], None]:
+    """What writes a line to standard output, which the ready line has to itself: all else goes where the log goes, as
+    what Ray's processes say, which its driver repeats on standard output whenever it hears it."""
+    sys.stdout.flush()
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def say(line: str) -> None:
+        print(line, file=out, flush=True)  # noqa: T201 - the ready line is the interface
+
+    return say
+
+
 def run(settings: ServeSettings) -> int:
     """Starts the plane, prints the ready line and waits for a signal."""
+    say = only_voice()
     prepare_environment(
         OCTAVIA_SERVE_HOST=settings.serve_host,
         OCTAVIA_SERVE_MAX_REQUEST_BYTES=str(settings.serve_max_request_bytes),
@@ -89,7 +104,7 @@ def run(settings: ServeSettings) -> int:
         plane.start_ray(settings)
         on_signal(raise_stopped)
         ready = plane.start_models(settings, application)
-        print(json.dumps(ready), flush=True)  # noqa: T201 - the ready line is the interface
+        say(json.dumps(ready))
         while True:
             signal.sigwaitinfo([UPDATE])
             update(settings)

@@ -50,10 +50,16 @@ class Workshop:
     def worker(
         self, name: str, module: str = "orchestrator.jobs.worker", **variables: str
     ) -> Iterator[subprocess.Popen[str]]:
-        """A worker process, once it takes work; killed at the end at the latest."""
+        """A worker process, once it takes work; killed at the end at the latest. It reads no dub back: models that tests
+        count are asked for the dub alone."""
         file = self.settings.data_dir / f"{name}.log"
         before = file.stat().st_size if file.exists() else 0
-        environment = {"OCTAVIA_MODEL_ADDRESS": self.proxy.address, "OCTAVIA_MODEL_WAIT_S": "60"} | variables
+        settings = {
+            "OCTAVIA_MODEL_ADDRESS": self.proxy.address,
+            "OCTAVIA_MODEL_WAIT_S": "60",
+            "OCTAVIA_READ_BACK": "none",
+        }
+        environment = settings | variables
         with worker_process(self.settings, self.settings.data_dir, name, module, **environment) as process:
             deadline = time.monotonic() + PATIENCE_S
             while "worker ready" not in (log := file.read_text()[before:]):

@@ -146,6 +146,18 @@ TABLE = (
     Route("GET", "/v1/jobs/{job_id}/artifacts/{name}", owned=True),
     Route("HEAD", "/v1/jobs/{job_id}/artifacts/{name}", owned=True),
     Route("POST", "/v1/jobs/{job_id}/artifacts/{name}/link", owned=True),
+    Route("GET", "/v1/jobs/{job_id}/transcript", owned=True),
+    Route("POST", "/v1/jobs/{job_id}/transcript/edits", owned=True),
+    Route("GET", "/v1/jobs/{job_id}/transcript/revisions", owned=True),
+    Route("POST", "/v1/jobs/{job_id}/transcript/restore", owned=True),
+    Route("POST", "/v1/jobs/{job_id}/regenerate/quote", owned=True),
+    Route("POST", "/v1/jobs/{job_id}/regenerate", owned=True),
+    Route("GET", "/v1/jobs/{job_id}/regenerations", owned=True),
+    Route("POST", "/v1/glossary"),
+    Route("GET", "/v1/glossary"),
+    Route("GET", "/v1/glossary/{entry_id}", owned=True),
+    Route("PUT", "/v1/glossary/{entry_id}", owned=True),
+    Route("DELETE", "/v1/glossary/{entry_id}", owned=True),
 )
 
 
@@ -212,7 +224,7 @@ async def bad_tokens(
 
 def url(route: Route) -> str:
     names = ("media_id", "upload_id", "job_id", "name", "session_id", "token_id", "purchase_id")
-    named = (*names, "notification_id", "webhook_id", "delivery_id")
+    named = (*names, "notification_id", "webhook_id", "delivery_id", "entry_id")
     return route.path.format(**dict.fromkeys(named, str(uuid4())), **PASSAGE)
 
 
@@ -255,6 +267,21 @@ ARTIFACT = {
 }
 
 
+TERM = {"source": "Octavia"}
+
+ASKED_OF_STRANGERS: Mapping[tuple[str, str], dict[str, Any]] = {
+    ("PATCH", "/v1/webhooks/{webhook_id}"): {},
+    ("PUT", "/v1/glossary/{entry_id}"): TERM,
+    ("POST", "/v1/jobs/{job_id}/transcript/edits"): {
+        "base_revision": 1,
+        "operations": [{"op": "delete", "segment": 0}],
+    },
+    ("POST", "/v1/jobs/{job_id}/transcript/restore"): {"base_revision": 1, "revision": 1},
+    ("POST", "/v1/jobs/{job_id}/regenerate"): {"base_revision": 1},
+}
+"""Valid bodies of routes that look at theirs first."""
+
+
 @pytest.fixture
 async def owned(
     client: httpx.AsyncClient, user: User, clips: Path, make_session: async_sessionmaker[AsyncSession]
@@ -276,6 +303,7 @@ async def owned(
         session.add(note)
     webhook = (await client.post("/v1/webhooks", json={"url": "https://example.org/"})).json()["id"]
     delivery = (await client.post(f"/v1/webhooks/{webhook}/ping")).json()["id"]
+    entry = (await client.post("/v1/glossary", json=TERM)).json()["id"]
     ids = {
         "media_id": media,
         "upload_id": upload,
@@ -286,6 +314,7 @@ async def owned(
         "notification_id": note.id,
         "webhook_id": webhook,
         "delivery_id": delivery,
+        "entry_id": entry,
     }
     return {"name": "es.mp3", **PASSAGE, **{name: str(value) for name, value in ids.items()}}
 
@@ -296,7 +325,7 @@ async def owned(
 async def test_a_strangers_id_is_answered_like_one_that_does_not_exist(
     stranger: httpx.AsyncClient, owned: Mapping[str, str], route: Route
 ) -> None:
-    body: dict[str, str] | None = {} if (route.method, route.path) == ("PATCH", "/v1/webhooks/{webhook_id}") else None
+    body = ASKED_OF_STRANGERS.get((route.method, route.path))
     taken = await stranger.request(route.method, route.path.format(**owned), json=body)
     unknown = await stranger.request(route.method, url(route), json=body)
     assert (taken.status_code, unknown.status_code) == (404, 404)

@@ -79,7 +79,7 @@ async def test_a_worker_on_a_full_disk_fails_the_job_in_clear_words_and_gives_th
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
         job = await ended(client, job_id)
         files = (path for path in scratch.rglob("*") if path.is_file())
-        left = [path for path in files if path.suffix != ".lock" and path.name != "alive"]
+        left = [path for path in files if not path.name.endswith(".lock") and path.name != "alive"]
     assert (job["status"], job["error"]["code"]) == ("failed", "storage_full")
     assert "no space left" in job["error"]["message"]
     assert job["artifacts"] == left == []
