@@ -82,7 +82,7 @@ def only_voice() -> Callable[[str], None]:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def say(line: str) -> None:
-        print(line, file=out, flush=True)  # noqa: T201 - the ready line is the interface
+        print(line, file=out, flush=True)
 
     return say
 

@@ -50,8 +50,10 @@ class Workshop:
     def worker(
         self, name: str, module: str = "orchestrator.jobs.worker", **variables: str
     ) -> Iterator[subprocess.Popen[str]]:
-        """A worker process, once it takes work; killed at the end at the latest. It reads no dub back: models that tests
-        count are asked for the dub alone."""
+        """A worker process, once it takes work; killed at the end at the latest.
+
+        It reads no dub back: models whose calls are counted are asked for the dub alone.
+        """
         file = self.settings.data_dir / f"{name}.log"
         before = file.stat().st_size if file.exists() else 0
         settings = {
