@@ -1,6 +1,6 @@
 """The published web frontend's REST contract (/api/…), as a thin adapter over the services: tables and translation."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter
 
 from orchestrator.octavia_web import (
     auth_routes,
@@ -20,9 +20,9 @@ PREFIX = "/api/"
 __all__ = ["PREFIX", "answer_error", "install"]
 
 
-def install(app: FastAPI) -> None:
+def install(routes: APIRouter) -> None:
     """Add the routes. They stand in no OpenAPI document: /v1 is the API for everybody else."""
-    for routes in (
+    for module in (
         auth_routes,
         user_routes,
         payment_routes,
@@ -33,4 +33,4 @@ def install(app: FastAPI) -> None:
         voice_routes,
         front,
     ):
-        app.include_router(routes.router)
+        routes.include_router(module.router)
