@@ -63,6 +63,12 @@ CloneVoices = Annotated[bool, typer.Option("--clone-voices", help="Speak in the 
 CloningConsent = Annotated[
     bool, typer.Option("--cloning-consent", help="I state that everybody whose voice is cloned has agreed to it.")
 ]
+ReadBack = Annotated[
+    bool | None,
+    typer.Option(
+        "--read-back/--no-read-back", help="Have Whisper hear all of the speech made, or none; else a sample."
+    ),
+]
 LoudnessTarget = Annotated[int | None, typer.Option(help="Of the dub in LUFS: -16 (when left out), -23 or -14.")]
 Language = Annotated[str | None, typer.Option("--from", help="Language spoken in the file; detected when left out.")]
 Profile = Annotated[
@@ -115,6 +121,7 @@ def dub(
     speakers: SpeakerCount = None,
     clone_voices: CloneVoices = False,
     cloning_consent: CloningConsent = False,
+    read_back: ReadBack = None,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Dub a video or an audio file into another language."""
@@ -125,6 +132,7 @@ def dub(
     options |= {"subtitle_profile": profile, "burn_in": burn_in or None}
     options |= {"gender": gender, "speakers": speakers}
     options |= {"clone_voices": clone_voices or None, "cloning_consent": cloning_consent or None}
+    options |= {"read_back": read_back}
     _run(_perform(Wish(file, out, to=to, source=source, options=options)))
 
 
@@ -170,12 +178,14 @@ def speak_subtitles(
     format: SoundFormat = None,  # noqa: A002
     loudness: LoudnessTarget = None,
     gender: Gender = None,
+    read_back: ReadBack = None,
     out: OutputFolder = Path("out"),
 ) -> None:
     """Read a subtitle file aloud, each cue at its time."""
     from orchestrator.local.job import Wish  # noqa: PLC0415
 
     options = {"voice": voice, "format": format, "loudness": loudness, "gender": gender}
+    options |= {"read_back": read_back}
     _run(_perform(Wish(file, out, "subtitle_to_audio", to, source, options)))
 
 
