@@ -40,11 +40,11 @@ class NoPreviewError(OctaviaError):
 
 
 class PreviewsWithdrawnError(OctaviaError):
-    """The job gave no result and its credits went back, or it did and what it was made of is deleted."""
+    """The job gave no result and its credits went back, or its results are deleted."""
 
     def __init__(self, job: Job) -> None:
         if job.status == "completed":
-            message = f"Job {job.id} is completed: fetch its artifacts instead."
+            message = f"The results of job {job.id} are deleted, and its passages with them."
         else:
             message = f"Job {job.id} is {job.status} and cost nothing: there is nothing to hear of it any more."
         super().__init__("previews_withdrawn", message, 410)
@@ -111,8 +111,8 @@ async def audio(storage: Storage, renditions: Sequence[Rendition]) -> bytes:
 
 
 async def _limit(session: AsyncSession, job: Job, share: float) -> int:
-    """How many passages can be heard from the first on: all of a completed job, as long as they are there."""
-    if job.status in ("failed", "cancelled") or job.discarded_at is not None:
+    """How many passages can be heard from the first on: all of a completed job, as long as its results are kept."""
+    if job.status in ("failed", "cancelled") or not job.available:
         raise PreviewsWithdrawnError(job)
     query = sa.select(sa.func.max(SegmentRow.passage) + 1).where(SegmentRow.job_id == job.id)
     passages: int = await session.scalar(query) or 0

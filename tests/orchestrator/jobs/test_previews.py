@@ -168,7 +168,7 @@ async def test_a_job_that_gave_its_credits_back_is_heard_no_more(
         assert status in answer.json()["detail"]
 
 
-async def test_a_completed_job_is_heard_whole_until_its_passages_are_deleted(
+async def test_a_completed_job_is_heard_whole_until_its_results_are_deleted(
     job: Job, speak: Speak, client: httpx.AsyncClient, make_session: Sessions
 ) -> None:
     await speak(job, passages=9, spoken=9)
@@ -176,9 +176,13 @@ async def test_a_completed_job_is_heard_whole_until_its_passages_are_deleted(
     assert len((await client.get(f"/v1/jobs/{job.id}/previews")).json()["items"]) == 9
     assert (await client.get(f"/v1/jobs/{job.id}/previews/es/8")).status_code == 200
     async with make_session.begin() as session:
-        await session.execute(sa.update(Job).values(discarded_at=sa.func.now()))
+        await session.execute(sa.update(Job).values(discarded_at=sa.func.now()))  # what was made on the way is gone
+    assert (await client.get(f"/v1/jobs/{job.id}/previews/es/8")).status_code == 200
+    async with make_session.begin() as session:
+        await session.execute(sa.update(Job).values(withdrawn_at=sa.func.now()))
     answer = await client.get(f"/v1/jobs/{job.id}/previews")
-    assert (answer.status_code, "artifacts" in answer.json()["detail"]) == (410, True)
+    assert (answer.status_code, answer.json()["code"]) == (410, "previews_withdrawn")
+    assert "results" in answer.json()["detail"]
 
 
 async def test_what_is_not_spoken_at_all_is_left_out_of_its_passage(
