@@ -60,7 +60,9 @@ def postmaster(data_dir: Path) -> psutil.Process | None:
     return psutil.Process(number) if number > 0 else None
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str)
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.soak)], ids=str
+)
 def test_being_told_to_stop_leaves_no_process_and_no_trace_of_running(
     model_plane: str, data_dir: Path, number: signal.Signals, code: int
 ) -> None:

@@ -106,7 +106,7 @@ def replica(plane: Plane, model: str) -> psutil.Process:
     return found[0]
 
 
-@pytest.mark.parametrize("model", ["coqui_tts", "whisper"])
+@pytest.mark.parametrize("model", ["coqui_tts", pytest.param("whisper", marks=pytest.mark.soak)])
 def test_a_job_whose_model_replica_is_killed_ends_like_an_undisturbed_one(
     system: System, minute: Path, undisturbed: list[tuple[Any, ...]], plane: Plane, model: str
 ) -> None:
