@@ -5,6 +5,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 TRITON := .venv-triton
+# Processes that share the tests; each starts its own database and model plane.
+TESTERS ?= 2
 SAMPLE := samples/sense-and-sensibility.mp4
 export OMP_NUM_THREADS ?= 1
 export PYTHONWARNINGS ?= ignore
@@ -24,7 +26,7 @@ up: setup ## Run everything on this machine until Ctrl-C
 	$(BIN)/octavia up
 
 test: lint weights browser monitoring kubectl ## Lint, types, import contracts, tests
-	$(STARTER) $(BIN)/pytest -m "not soak"
+	$(STARTER) $(BIN)/pytest -m "not soak" --numprocesses $(TESTERS) --dist loadfile
 
 lint: setup ## Lint, types, import contracts
 	$(BIN)/ruff check .
