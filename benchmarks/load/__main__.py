@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -17,9 +18,12 @@ def main() -> None:
     parser.add_argument("--think", type=float, default=0, help="mean seconds between a user's requests; 0 for capacity")
     parser.add_argument("--host", help="an API that runs already; else one is started on loopback")
     parser.add_argument("--accounts", type=Path, help='with --host: a JSON file of [{"email": …, "password": …}]')
-    parser.add_argument("--webhook-secret", help="with --host, for webhooks: the secret Polar's deliveries are signed by")
+    parser.add_argument(
+        "--webhook-secret", help="with --host, for webhooks: the secret Polar's deliveries are signed by"
+    )
     parser.add_argument("--json", type=Path, help="a file for the results")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended
     results = []
     for profile in options.profile.split(","):
         result = run(

@@ -1,8 +1,8 @@
 """What a client of the API does with a refusal. Pure.
 
-An answer 429 (asked too often) or 503 (cannot right now) with `Retry-After` changed nothing: it is asked for again after
-so many seconds, at most `MOST` times. An event stream that ends before its job is opened again with `Last-Event-ID`
-after the pause the stream told (`retry`). Everything else is final, a broken connection too.
+An answer 429 (too often) or 503 (not right now) with `Retry-After` changed nothing: it is asked for again after so many
+seconds, at most `MOST` times. An event stream that ends before its job is opened again with `Last-Event-ID` after the
+pause the stream told (`retry`). Everything else is final, a broken connection too.
 """
 
 from collections.abc import Mapping

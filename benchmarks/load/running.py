@@ -89,7 +89,14 @@ class Locust:
         self._command = [sys.executable, "-m", "locust", "--headless", "--only-summary", "-f", files]
         self._command += ["--host", target.host, "--users", str(sum(users.values()))]
         self._command += ["--spawn-rate", str(STARTED_AT_ONCE), "--config-users", *map(json.dumps, classes)]
-        self._command += ["--json-file", str(self._stats.with_suffix("")), "--csv", str(self._csv), "--loglevel", "WARNING"]
+        self._command += [
+            "--json-file",
+            str(self._stats.with_suffix("")),
+            "--csv",
+            str(self._csv),
+            "--loglevel",
+            "WARNING",
+        ]
         self._command += ["--run-time", f"{seconds:.0f}s"] if seconds else []
         self._environment = {"OCTAVIA_LOAD": str(folder / "load.json"), "PYTHONPATH": str(ROOT)}
         self._process: subprocess.Popen[bytes] | None = None

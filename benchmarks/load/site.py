@@ -1,16 +1,18 @@
 """What a profile needs on loopback: a database, an API process, people with jobs, and as wanted models and a worker.
 
-The settings are those of the benchmarks: no rate limits (all users have one address), billing on, logs of warnings only.
+Its settings: no rate limits (all users have one address), billing on, logs of warnings only.
 """
 
 import asyncio
 import json
 import os
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -39,7 +41,7 @@ from tests.orchestrator.billing.payloads import NEW_SECRET
 from tests.serve.fixture_models import Listed
 from tests.standins.models import serving_models
 
-PASSWORD = "norland park 1811"
+PASSWORD = "norland park 1811"  # noqa: S105
 JOBS_EACH = 20
 CREDITS_EACH = 1_000_000
 MOST_ACCOUNTS = 100
@@ -76,7 +78,7 @@ class Site:
 def ground(folder: Path, users: int) -> Iterator[Ground]:
     """A database of its own in the folder, which everybody may enter, with accounts for so many users."""
     database = EmbeddedPostgres(folder / "postgres")
-    secret = "a key of the benchmarks' own, for nobody else"
+    secret = secrets.token_hex(32)
     settings = Settings(data_dir=folder, database_url=database.start(), jwt_secret=SecretStr(secret))
     try:
         migrations.upgrade(str(settings.database_url))
@@ -86,6 +88,7 @@ def ground(folder: Path, users: int) -> Iterator[Ground]:
             "OCTAVIA_JWT_SECRET": secret,
             "OCTAVIA_RATE_LIMITS_ENABLED": "false",
             "OCTAVIA_LOG_LEVEL": "WARNING",
+            "OCTAVIA_PARENT_PID": str(os.getpid()),
         }
         yield Ground(settings, folder, accounts, variables)
     finally:
@@ -138,12 +141,10 @@ async def _on(settings: Settings, work: Any) -> Any:
 async def populate(make: async_sessionmaker[AsyncSession], users: int) -> list[Account]:
     """Active accounts with credits, each with jobs under way that nobody works on."""
     found = []
-    hashed = await passwords.hash_password(PASSWORD)
+    hashed, later = await passwords.hash_password(PASSWORD), datetime.now(UTC) + timedelta(days=1)
     for number in range(users):
         async with make.begin() as session:
-            user = User(
-                id=uuid7(), email=f"{number}@example.org", name="Elinor", status="active", password_hash=hashed
-            )
+            user = User(id=uuid7(), email=f"{number}@example.org", name="Elinor", status="active", password_hash=hashed)
             session.add(user)
             await session.flush()
             await ledger.grant(session, user.id, CREDITS_EACH, key=f"benchmark:{number}", reference="benchmark")
@@ -171,6 +172,7 @@ async def populate(make: async_sessionmaker[AsyncSession], users: int) -> list[A
                     target_languages=[],
                     status="processing",
                     options={},
+                    queued_at=later,  # or the sweeper would miss their workflows
                 )
                 for _ in range(JOBS_EACH)
             ]
@@ -217,8 +219,19 @@ def _listed() -> Iterator[str]:
     """The address of a plane on a thread of this process that says what models can do, and does nothing."""
     licence = {"licence": "CC0-1.0", "paid_use": True}
     pair = {"name": "en-es", "source": "en", "target": "es", **licence}
-    voice = {"name": "joe", "language": "en", "gender": "male", "stand_in_for": ["es"], "characters_per_second": 15.0, **licence}
-    facts = {"whisper": {"name": "ears", "languages": ["en", "es"]}, "opus_mt": pair, "coqui_tts": voice}
+    voice = {
+        "name": "joe",
+        "language": "en",
+        "gender": "male",
+        "stand_in_for": ["es"],
+        "characters_per_second": 15.0,
+        **licence,
+    }
+    facts: dict[str, dict[str, Any]] = {
+        "whisper": {"name": "ears", "languages": ["en", "es"]},
+        "opus_mt": pair,
+        "coqui_tts": voice,
+    }
     models: dict[str, Model] = {
         name: Listed({}, [WeightSet(str(fact["name"]), Path(), fact)]) for name, fact in facts.items()
     }

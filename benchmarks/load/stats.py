@@ -129,7 +129,9 @@ def read_rows(stats: Path) -> tuple[Requests, ...]:
 def read_errors(failures: Path) -> tuple[tuple[str, int], ...]:
     """The messages of locust's `…_failures.csv`, the most frequent first."""
     with failures.open(newline="") as file:
-        found = [(f"{row['Method']} {row['Name']}: {row['Error']}", int(row["Occurrences"])) for row in csv.DictReader(file)]
+        found = [
+            (f"{row['Method']} {row['Name']}: {row['Error']}", int(row["Occurrences"])) for row in csv.DictReader(file)
+        ]
     return tuple(sorted(found, key=lambda each: -each[1]))
 
 

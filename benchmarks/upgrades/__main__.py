@@ -1,6 +1,7 @@
 """The command line of `benchmarks.upgrades`. Exit status 1 where something failed or did not come out as it must."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="before and after each upgrade")
     parser.add_argument("--plane", default=",".join(UPGRADES), help=f"of {', '.join(UPGRADES)}")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended
     upgrades = []
     with tempfile.TemporaryDirectory(prefix="octavia-upgrades-") as name:
         folder = Path(name)

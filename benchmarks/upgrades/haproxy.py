@@ -1,4 +1,4 @@
-"""HAProxy in front of API processes, which it asks whether they are ready. It tries nothing again: what is lost shows."""
+"""HAProxy in front of API processes, which it asks whether they are ready. It repeats nothing: what is lost shows."""
 
 import csv
 import io

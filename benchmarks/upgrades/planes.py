@@ -51,14 +51,16 @@ def upgrade_api(stage: Stage, seconds: float) -> Upgrade:
             took = time.monotonic() - began
             stage.start_api(name, OCTAVIA_WEB_ORIGINS=f'["{NEW_ORIGIN}"]')
             seen.append(
-                f"API {name}: not ready after {unready:.1f} s, no more requests after {unready + turned:.1f} s, ended with"
-                f" status {status} after {took:.1f} s; process {old[name]} -> {stage.apis[name].pid}"
+                f"API {name}: not ready after {unready:.1f} s, no more requests after {unready + turned:.1f} s,"
+                f" ended with status {status} after {took:.1f} s; process {old[name]} -> {stage.apis[name].pid}"
             )
 
     notes = _under_load(stage, seconds, clock, replace)
     if not all(_lets_in(stage.proxy.url, NEW_ORIGIN) for _ in range(4)):
         wrong.append("a process of the old configuration still answers")
-    return Upgrade(rows_of("api", notes, clock), tuple(seen), (*wrong, *_unchanged(old, stage), *stage.until_jobs_end()))
+    return Upgrade(
+        rows_of("api", notes, clock), tuple(seen), (*wrong, *_unchanged(old, stage), *stage.until_jobs_end())
+    )
 
 
 def upgrade_workers(stage: Stage, seconds: float) -> Upgrade:
@@ -110,7 +112,7 @@ def upgrade_models(stage: Stage, seconds: float) -> Upgrade:
         os.kill(stage.plane.process.pid, signal.SIGUSR1)
         took = until(lambda: _all_new(stage, before), "every replica is replaced", max(PATIENCE_S, seconds))
         seen.append(
-            f"{sum(map(len, before.values()))} replicas of {len(before)} models were replaced within {took:.0f} s of SIGUSR1"
+            f"{sum(map(len, before.values()))} replicas of {len(before)} models were replaced within {took:.0f} s"
         )
 
     with _callers(stage.plane.address, clock) as called:
@@ -144,7 +146,7 @@ def _is_ready(port: int) -> bool:
 
 def _lets_in(url: str, origin: str) -> bool:
     answer = httpx.get(f"{url}/healthz", headers={"Origin": origin}, timeout=30, trust_env=False)
-    return answer.headers.get("Access-Control-Allow-Origin") == origin
+    return bool(answer.headers.get("Access-Control-Allow-Origin") == origin)
 
 
 def _unchanged(old: Mapping[str, int], stage: Stage) -> list[str]:

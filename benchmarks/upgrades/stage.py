@@ -111,7 +111,8 @@ class Stage:
             if status != "completed"
         ]
         settled = (
-            "select count(*) from job j where kind = %s and (select coalesce(array_agg(e.kind order by e.sequence), '{}')"
+            "select count(*) from job j where kind = %s"
+            " and (select coalesce(array_agg(e.kind order by e.sequence), '{}')"
             " from credit_entry e where e.reference = 'job:' || j.id)::text[] <> array['hold', 'capture']"
         )
         unsettled = self.rows(settled, KIND)[0][0]

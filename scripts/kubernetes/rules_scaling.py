@@ -94,7 +94,7 @@ def _needed(deployed: Deployed, pod: Pod) -> int:
 
 
 def unnoticed(deployed: Deployed) -> Iterator[str]:
-    """An API process that ends takes requests until its readiness probe has seen it, whose failure turns proxies away."""
+    """An API process that ends takes requests until its readiness probe has failed, which turns proxies away."""
     for pod in deployed.pods_of("api"):
         probe = pod.containers[0].get("readinessProbe", {})
         seen = probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3)

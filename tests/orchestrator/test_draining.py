@@ -53,7 +53,7 @@ async def until_ready(client: httpx.AsyncClient) -> None:
 
 
 async def until_unready(client: httpx.AsyncClient) -> httpx.Response:
-    while (answer := await client.get("/readyz")).is_success:  # the signal takes its time
+    while (answer := await client.get("/readyz")).is_success:  # noqa: ASYNC110  (the signal takes its time)
         await asyncio.sleep(0.01)
     return answer
 

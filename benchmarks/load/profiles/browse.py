@@ -30,8 +30,8 @@ class Browser(OctaviaUser):
 
     @task(5)
     def job(self) -> None:
-        if self.jobs:
-            self.get(f"/v1/jobs/{random.choice(self.jobs)}", name="/v1/jobs/{id}")
+        if self.own_jobs:
+            self.get(f"/v1/jobs/{random.choice(self.own_jobs)}", name="/v1/jobs/{id}")
 
     @task(2)
     def credits(self) -> None:

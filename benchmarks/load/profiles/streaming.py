@@ -45,10 +45,7 @@ def follow(user: OctaviaUser, job_id: str) -> str:
                 pause = float(fields["retry"]) / 1e3 if "retry" in fields else pause
                 if "data" not in fields or fields.get("event") == "expired":
                     continue
-                told = json.loads(fields["data"])
-                if int(fields["id"]) <= last:
-                    raise BrokenStreamError(f"event {fields['id']} came after {last}")
-                last = int(fields["id"])
+                told, last = json.loads(fields["data"]), _next(int(fields["id"]), last)
                 at = datetime.fromisoformat(told["at"])
                 if at > opened:
                     user.report("EVENT", DELAY, (datetime.now(UTC) - at).total_seconds() * 1e3)
@@ -60,6 +57,12 @@ def follow(user: OctaviaUser, job_id: str) -> str:
             answer._response.release()
         user.count_repeat(NAME)
         gevent.sleep(pause)
+
+
+def _next(position: int, last: int) -> int:
+    if position <= last:
+        raise BrokenStreamError(f"event {position} came after {last}")
+    return position
 
 
 def _events(answer: Any) -> Iterator[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Slow uploads: a sound file that takes two seconds to go up, as over a home's line, so that one is always under way."""
+"""Slow uploads: a sound file takes two seconds to go up, as over a home's line, so that one is always under way."""
 
 import struct
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ from benchmarks.load.stats import REPEATED
 
 # The library asks again by itself where a connection closes under a request that is safe to repeat. That would hide
 # what a server loses.
-geventhttpclient.client.IDEMPOTENT_METHODS = frozenset()  # type: ignore[misc]
+geventhttpclient.client.IDEMPOTENT_METHODS = frozenset()
 
 TOLD: dict[str, Any] = json.loads(Path(os.environ["OCTAVIA_LOAD"]).read_text())
 """What `Locust` told this process."""
@@ -31,7 +31,7 @@ _numbers = itertools.count()
 _notes = Path(TOLD["notes"]).open("a", buffering=1)  # noqa: SIM115  (until the process ends)
 
 
-@events.request.add_listener
+@events.request.add_listener  # type: ignore[untyped-decorator]
 def _note(
     request_type: str, name: str, response_time: float, exception: Exception | None, start_time: float, **_: object
 ) -> None:
@@ -53,7 +53,7 @@ class OctaviaUser(FastHttpUser):
     def on_start(self) -> None:
         self.number = next(_numbers)
         self._account: dict[str, Any] = TOLD["accounts"][self.number % len(TOLD["accounts"])] if self.logs_in else {}
-        self.jobs: Sequence[str] = self._account.get("jobs", ())
+        self.own_jobs: Sequence[str] = self._account.get("jobs", ())
         self._login: dict[str, Any] = {}
         self._renew_at = 0.0
 
@@ -84,13 +84,19 @@ class OctaviaUser(FastHttpUser):
         """The answer, asked for again as the policy says. One that fails for good ends the task (RescheduleTask)."""
         for attempts in itertools.count(1):
             with self.client.request(
-                method, path, name=name, headers=dict(headers or {}), catch_response=True, allow_redirects=False, **options
+                method,
+                path,
+                name=name,
+                headers=dict(headers or {}),
+                catch_response=True,
+                allow_redirects=False,
+                **options,
             ) as answer:
                 status = answer.status_code
                 if status in expect and answer.request_meta["exception"] is None:
                     answer.success()
                     return answer
-                pause = pause_after(status, dict(answer.headers or {}), attempts)
+                pause = pause_after(status, dict(answer.headers.items() if answer.headers else ()), attempts)
                 if pause is None:
                     reason = answer.request_meta["exception"] or f"{status}: {(answer.text or '')[:200]}"
                     answer.failure(reason)
@@ -108,19 +114,11 @@ class OctaviaUser(FastHttpUser):
 
     def count_repeat(self, name: str) -> None:
         """Something was asked for again by the policy without a refusal, as a stream that ended is."""
-        events.request.fire(
-            request_type=REPEATED,
-            name=name,
-            response_time=0.0,
-            response_length=0,
-            exception=None,
-            start_time=time.time(),
-            context={},
-        )
+        self.report(REPEATED, name, 0.0)
 
     def report(self, kind: str, name: str, milliseconds: float, error: Exception | None = None) -> None:
         """Something that is no request of its own has gone well or failed."""
-        events.request.fire(
+        events.request.fire(  # type: ignore[no-untyped-call]
             request_type=kind,
             name=name,
             response_time=milliseconds,
