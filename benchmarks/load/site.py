@@ -187,13 +187,13 @@ def news(there: Ground) -> Iterator[None]:
     over = threading.Event()
 
     async def tell(make: async_sessionmaker[AsyncSession]) -> None:
-        number = 0
+        number = round(time.time())  # goes on where an earlier call ended
         jobs = [UUID(account.jobs[0]) for account in there.accounts]
         while not over.is_set():
             number, began = number + 1, time.monotonic()
             for job in jobs:
                 async with make.begin() as session:
-                    await progress.record(session, job, stage="transcribing", counts={"transcribing": [number, 10**6]})
+                    await progress.record(session, job, stage="transcribing", counts={"transcribing": [number, 10**10]})
             await asyncio.sleep(max(0.0, NEWS_EVERY_S - (time.monotonic() - began)))
 
     thread = threading.Thread(target=lambda: asyncio.run(_on(there.settings, tell)), daemon=True)

@@ -13,7 +13,7 @@ import httpx
 from benchmarks.load.stats import Noted
 from benchmarks.resilience import MODELS, Load, changed
 from benchmarks.upgrades.outcome import Asked, Clock, Row, Upgrade, row, rows_of
-from benchmarks.upgrades.stage import DRAIN_S, KIND, PATIENCE_S, Stage, end, until
+from benchmarks.upgrades.stage import KIND, PATIENCE_S, Stage, end, until
 from tests.standins import odd_worker
 
 NEW_ORIGIN = "https://new.example.org"
@@ -41,8 +41,8 @@ def upgrade_api(stage: Stage, seconds: float) -> Upgrade:
         for name in stage.ports:
             process, began = stage.apis[name], time.monotonic()
             process.send_signal(signal.SIGTERM)
-            unready = until(lambda: not _is_ready(stage.ports[name]), "the process says that it ends", DRAIN_S)  # noqa: B023
-            turned = until(lambda: not stage.proxy.is_up(name), "HAProxy turns away", DRAIN_S)  # noqa: B023
+            unready = until(lambda: not _is_ready(stage.ports[name]), "the process says that it ends")  # noqa: B023
+            turned = until(lambda: not stage.proxy.is_up(name), "HAProxy turns away")  # noqa: B023
             if process.poll() is not None:
                 wrong.append(f"{name} ended before HAProxy had turned away")
             status = process.wait(PATIENCE_S)

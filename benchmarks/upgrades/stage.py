@@ -23,8 +23,8 @@ from tests.fixtures_system import SAMPLE
 from tests.fixtures_worker import worker_process
 
 SERVE_YAML = Path(__file__).parents[2] / "serve" / "serve.yaml"
-DRAIN_S = 4 * CHECK_S * FALL
-"""How long an API process that ends still takes requests: four times what HAProxy needs to see it."""
+DRAIN_S = 10 * CHECK_S * FALL
+"""How long an API process that ends still takes requests: ten times what HAProxy needs to see it."""
 FINISH_S = 20
 USERS: Mapping[str, int] = {"browse": 4, "uploads": 3, "watchers": 4, "translate": 2}
 THINK_S = 0.1
