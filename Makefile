@@ -14,7 +14,7 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench pages serving accounts billing streams triton k8s weights setup system browser node kubectl monitoring clean
+.PHONY: help demo test lint up soak bench pages serving accounts billing streams load upgrades triton k8s weights setup system browser node kubectl monitoring haproxy clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -34,7 +34,7 @@ lint: setup ## Lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-soak: weights browser node monitoring kubectl ## The same promises at full size: hours of audio, kills by the dozen
+soak: weights browser node monitoring kubectl haproxy ## The same promises at full size: hours of audio, kills by the dozen
 	$(STARTER) $(BIN)/pytest -m soak --timeout 3600
 
 bench: weights ## A warm one-minute dub against the script a user would write
@@ -62,6 +62,12 @@ streams: setup ## What a thousand followed jobs cost one API process, and how so
 
 billing: setup ## How many of Polar's deliveries an API process takes in, and how quickly each is acknowledged
 	$(BIN)/python -m benchmarks.webhooks
+
+load: weights ## Users by locust: what each /v1 request costs while they browse, translate, pay and watch
+	$(STARTER) $(BIN)/python -m benchmarks.load
+
+upgrades: weights haproxy ## Replace API processes, workers and models while they are used: nothing may be lost
+	$(STARTER) $(BIN)/python -m benchmarks.upgrades
 
 k8s: setup kubectl ## Render every overlay of k8s/ and hold it to the rules; `make k8s GENERATE=1` makes what is made first
 	$(if $(GENERATE),$(BIN)/python -m scripts.plane_requirements && $(BIN)/python -m scripts.kubernetes generate)
@@ -102,6 +108,9 @@ node:
 
 monitoring:
 	@scripts/system_packages.sh $(PYTHON) monitoring
+
+haproxy:
+	@scripts/system_packages.sh $(PYTHON) haproxy
 
 clean: ## Remove .venv, .venv-triton and out
 	rm -rf $(VENV) $(TRITON) out

@@ -40,6 +40,8 @@ class Outcome:
     answered: Counter[str] = field(default_factory=Counter)
     repeated: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
+    took: list[tuple[float, float]] = field(default_factory=list)
+    """When each answered call began, in seconds since the epoch, and the seconds it took with its repeats."""
 
 
 class Load:
@@ -64,6 +66,7 @@ class Load:
         while not self.stopping:
             self._number += 1
             call, phase = self._mixture.call(self._number), self.phase
+            began, clock = time.time(), time.perf_counter()
             try:
                 _, repeats = await patiently(lambda: client.infer(call.model, call.inputs, client_timeout=120))  # noqa: B023
             except InferenceServerException as error:
@@ -71,6 +74,7 @@ class Load:
             else:
                 self.outcome.answered[phase] += 1
                 self.outcome.repeated[phase] += repeats
+                self.outcome.took.append((began, time.perf_counter() - clock))
 
 
 def changed(serve_yaml: Path) -> None:

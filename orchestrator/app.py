@@ -1,6 +1,7 @@
 """The REST API.  `python -m orchestrator.app`"""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import cache, partial
@@ -32,6 +33,7 @@ from orchestrator.context import AppContext, Backends, Context
 from orchestrator.credits.routes import router as credits
 from orchestrator.cross_origin import cors
 from orchestrator.database import make_engine, make_sync_engine, sessions
+from orchestrator.draining import Drain, DrainingError, DrainingServer, DrainMiddleware
 from orchestrator.editing.routes import router as editing
 from orchestrator.glossaries.routes import router as glossary
 from orchestrator.group_commit import GroupCommit
@@ -68,8 +70,8 @@ from orchestrator.voices.routes import router as voices
 from orchestrator.webhooks.routes import router as own_webhooks
 
 PROBES_AT_ONCE = 4
-DRAIN_S = 3
-"""An event stream only ends with its job: at shutdown it is cut, and its client comes back with Last-Event-ID."""
+STARTUP_FAILED = 3
+"""Exit status where the port is taken or the lifespan fails, as uvicorn's own command has it."""
 
 OpenBackends = Callable[[Settings], AbstractAsyncContextManager[Backends]]
 
@@ -78,12 +80,16 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-def create_app(settings: Settings, backends: OpenBackends = open_backends) -> FastAPI:
-    """The application. `backends` opens its connections to queue and models, for as long as the application lives."""
+def create_app(settings: Settings, backends: OpenBackends = open_backends, drain: Drain | None = None) -> FastAPI:
+    """The application. `backends` opens its connections to queue and models, for as long as the application lives.
+
+    `drain` says when the process is about to end; without one it never is.
+    """
+    ending = drain or Drain(settings.api_drain_s)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with backends(settings) as opened, _context(settings, opened) as context:
+        async with backends(settings) as opened, _context(settings, opened, ending) as context:
             app.state.context = context
             yield
 
@@ -101,6 +107,7 @@ def create_app(settings: Settings, backends: OpenBackends = open_backends) -> Fa
     app.add_middleware(TusMiddleware)
     app.add_middleware(CORSMiddleware, **cors(settings))  # so far out that a page can read refusals too
     app.add_middleware(ObservedMiddleware)
+    app.add_middleware(DrainMiddleware, drain=ending)
     app.router.routes.extend(_routes().routes)
     _add_health(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -135,11 +142,12 @@ def not_stored(response: Response) -> None:
 
 
 @asynccontextmanager
-async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppContext]:
+async def _context(settings: Settings, backends: Backends, drain: Drain) -> AsyncIterator[AppContext]:
     engine = make_engine(settings.database_url, quick=True)
     watch_pool(engine)
     await asyncio.to_thread(warm_up)
     news = JobNews(engine)
+    drain.at_end(news.close)
     listening = asyncio.create_task(news.run(), name="job news")
     try:
         async with AsyncExitStack() as stack:
@@ -164,6 +172,7 @@ async def _context(settings: Settings, backends: Backends) -> AsyncIterator[AppC
                 signatures=Signatures(settings.polar_webhook_secrets),
                 deliveries=GroupCommit(partial(inbox.keep_group, sessions(engine), backends.enqueue_polar_events)),
                 probes=asyncio.Semaphore(PROBES_AT_ONCE),
+                drain=drain,
             )
     finally:
         listening.cancel()
@@ -180,7 +189,9 @@ def _add_health(app: FastAPI) -> None:
 
     @app.get("/readyz", tags=["health"], responses=documented(503))
     async def ready(context: Context) -> Health:
-        """The process answers and reaches its database."""
+        """The process answers, reaches its database, and is not about to end."""
+        if context.drain.is_begun:
+            raise DrainingError
         async with context.engine.connect() as connection:
             await connection.execute(sa.text("select 1"))
         return Health()
@@ -201,17 +212,23 @@ def main() -> None:
     configure_logging(settings)
     insist(settings)
     begin_telling(settings, "api", House(make_sync_engine(settings.database_url, quick=True), settings.stale_after_s))
-    uvicorn.run(
-        create_app(settings),
+    drain = Drain(settings.api_drain_s)
+    config = uvicorn.Config(
+        create_app(settings, drain=drain),
         host=settings.api_host,
         port=settings.api_port,
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # orchestrator.client_address reads them, and from trusted proxies only
-        timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=settings.api_keep_alive_s,
+        timeout_graceful_shutdown=settings.api_finish_s,
         http=http_within(settings.header_timeout_s),
     )
+    server = DrainingServer(config, drain)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILED)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from orchestrator.billing.polar import Polar
 from orchestrator.billing.signatures import Signatures
 from orchestrator.billing.wire import Delivery
 from orchestrator.capabilities import Capabilities
+from orchestrator.draining import Drain
 from orchestrator.group_commit import GroupCommit
 from orchestrator.inference import Speech, Utterance
 from orchestrator.jobs.admission import Admission
@@ -88,6 +89,7 @@ class AppContext:
     deliveries: GroupCommit[Delivery, bool]
     """Keeps what Polar delivers; False: it had been kept before."""
     probes: asyncio.Semaphore
+    drain: Drain
 
 
 def context_of(request: Request) -> AppContext:

@@ -65,6 +65,18 @@ class Settings(BaseSettings):
     api_port: int = 8000
     """Port the API listens on."""
 
+    api_drain_s: float = Field(default=0, ge=0)
+    """How long a stopping API process goes on taking requests while /readyz answers 503: as long as its load balancer
+    takes to turn away."""
+
+    api_finish_s: int = Field(default=10, ge=1)
+    """How long requests under way may then take; a longer upload or download is cut. Event streams end at once, and
+    their clients come back with Last-Event-ID."""
+
+    api_keep_alive_s: int = Field(default=75, ge=1)
+    """How long an idle connection is kept: longer than load balancers keep theirs (60 s by nginx's and AWS's defaults),
+    or they would send requests into connections that are being closed."""
+
     model_address: str = "127.0.0.1:8101"
     """gRPC address of the model plane (Open Inference Protocol)."""
 

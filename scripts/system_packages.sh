@@ -4,8 +4,8 @@
 # (2 MB; fonts-noto-cjk looks better and has 57 MB). Without them letters a font lacks are painted as boxes.
 # With the word "browser" also Chromium, in which some tests look at pages, and with "node" Node.js and npm, for a client
 # that one test uploads with; where there are none, those tests are skipped. With "monitoring" also Prometheus and its
-# promtool, for the tests of the alert rules.
-# Usage: scripts/system_packages.sh [PYTHON] [browser] [node] [monitoring]
+# promtool, for the tests of the alert rules. With "haproxy" also HAProxy, for the upgrades of an API behind one.
+# Usage: scripts/system_packages.sh [PYTHON] [browser] [node] [monitoring] [haproxy]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3.11}
@@ -35,6 +35,9 @@ if [[ $extras == *" node "* ]]; then
 fi
 if [[ $extras == *" monitoring "* ]]; then
     command -v prometheus >/dev/null && command -v promtool >/dev/null || wanted+=(prometheus)
+fi
+if [[ $extras == *" haproxy "* ]]; then
+    command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || wanted+=(haproxy)
 fi
 [ ${#missing[@]} -eq 0 ] && [ ${#wanted[@]} -eq 0 ] && exit 0
 

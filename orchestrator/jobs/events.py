@@ -70,13 +70,17 @@ class Subscription:
             self._events.append(event)
         self._woken.set()
 
+    def wake(self) -> None:
+        """Let `take` return, with nothing where there is nothing."""
+        self._woken.set()
+
     def begin(self) -> None:
         """Collect from now on; what came before will be read from the table."""
         self._events, self.overflowed = [], False
         self._woken.clear()
 
     async def take(self) -> list[Event]:
-        """What came since the last call, once there is something; nothing where it overflowed."""
+        """What came since the last call, once there is something; nothing where it overflowed or was woken."""
         await self._woken.wait()
         self._woken.clear()
         events, self._events = self._events, []
@@ -107,6 +111,15 @@ class JobNews:
         self._announced = asyncio.Event()
         self._begun = asyncio.Event()
         self._horizon = Horizon(())
+        self.is_closed = False
+        """The process is about to end: nothing more is told here, and followers go on elsewhere."""
+
+    def close(self) -> None:
+        """End every stream. What its client was not told it gets when it comes back with Last-Event-ID."""
+        self.is_closed = True
+        for followers in self._followers.values():
+            for subscription in followers:
+                subscription.wake()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -44,7 +44,7 @@ class Reader(ABC):
         self._settled = 0
         """All events up to this number that there will ever be were among those read or handed out."""
         self.is_over = False
-        """Nothing more will come."""
+        """Nothing more will come; here, where the process is about to end."""
 
     def __enter__(self) -> Self:
         return self
@@ -80,6 +80,7 @@ class Reader(ABC):
                 events = sorted(await self._subscription.take(), key=lambda event: event.id)
                 self._settled = self._news.settled
             told = self._fresh(events)
+            self.is_over = self.is_over or self._news.is_closed
         return told
 
     async def _read(self, query: sa.Select[*tuple[Any, ...]]) -> list[Event]:

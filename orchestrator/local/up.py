@@ -87,7 +87,7 @@ async def up(
 
         say("models, API and worker")
         of_api, of_worker = _metrics(settings, private)
-        others = [_worker(environment | of_worker, url, logs, settings), _api(environment | of_api, logs)]
+        others = [_worker(environment | of_worker, url, logs, settings), _api(environment | of_api, logs, settings)]
         # A private system's job has ended or is given up: its models need not wait for the worker.
         early = [child.stop for child in (*children, *others)] if private else [child.stop for child in others]
         stack.push_async_callback(_together, *early)
@@ -198,8 +198,10 @@ def _worker(environment: Mapping[str, str], url: str, logs: Path | None, setting
     return child
 
 
-def _api(environment: Mapping[str, str], logs: Path | None) -> Child:
-    return _child("api", "orchestrator.app", logs, lambda: environment)
+def _api(environment: Mapping[str, str], logs: Path | None, settings: Settings) -> Child:
+    child = _child("api", "orchestrator.app", logs, lambda: environment)
+    child.stop_timeout_s = settings.api_drain_s + settings.api_finish_s + 15
+    return child
 
 
 def _metrics(settings: Settings, private: bool) -> tuple[dict[str, str], dict[str, str]]:

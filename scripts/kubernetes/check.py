@@ -30,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     rules_scaling.triggers,
     rules_scaling.budgets,
     rules_scaling.grace,
+    rules_scaling.unnoticed,
     rules_network.denied_by_default,
     rules_network.selections,
     rules_network.flows,

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.app import DRAIN_S
+from orchestrator.settings import Settings
 from scripts.kubernetes.manifests import Deployed, Pod, selects
 
 HANDING_OVER_S = 15
 """What a worker needs beyond its drain, as `octavia up` gives it."""
+CLOSING_S = 5
+"""What the API needs beyond its drain and its last requests."""
 
 
 def targets(deployed: Deployed) -> Iterator[str]:
@@ -86,8 +88,29 @@ def grace(deployed: Deployed) -> Iterator[str]:
 
 
 def _needed(deployed: Deployed, pod: Pod) -> int:
-    container = pod.containers[0]
-    before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     if pod.component == "api":
-        return int(before) + DRAIN_S
-    return int(before) + int(deployed.config(container).get("OCTAVIA_DRAIN_S", "25")) + HANDING_OVER_S
+        return _turning_away(deployed, pod) + _seconds(deployed, pod, "api_finish_s") + CLOSING_S
+    return _before(pod) + _seconds(deployed, pod, "drain_s") + HANDING_OVER_S
+
+
+def unnoticed(deployed: Deployed) -> Iterator[str]:
+    """An API process that ends takes requests until its readiness probe has failed, which turns proxies away."""
+    for pod in deployed.pods_of("api"):
+        probe = pod.containers[0].get("readinessProbe", {})
+        seen = probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3)
+        given = _turning_away(deployed, pod)
+        if given <= seen:
+            yield f"{pod.where}: it takes requests for {given} s when it ends, but its probe sees that after {seen} s"
+
+
+def _turning_away(deployed: Deployed, pod: Pod) -> int:
+    return _before(pod) + _seconds(deployed, pod, "api_drain_s")
+
+
+def _before(pod: Pod) -> int:
+    return int(pod.containers[0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0))
+
+
+def _seconds(deployed: Deployed, pod: Pod, setting: str) -> int:
+    default = Settings.model_fields[setting].default
+    return int(deployed.config(pod.containers[0]).get(f"OCTAVIA_{setting.upper()}", default))

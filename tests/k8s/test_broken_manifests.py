@@ -360,7 +360,11 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     ),
     "an API that is killed while it is still asked": (
         change(lambda d: pod(d, "Deployment", "octavia-api"), terminationGracePeriodSeconds=10),
-        "octavia-api: terminationGracePeriodSeconds is 10, but ending in good order takes 18 s",
+        "octavia-api: terminationGracePeriodSeconds is 10, but ending in good order takes 80 s",
+    ),
+    "an API that ends while proxies still send": (
+        lambda d: settings(d, "octavia-settings").update(OCTAVIA_API_DRAIN_S="5"),
+        "octavia-api: it takes requests for 5 s when it ends, but its probe sees that after 10 s",
     ),
     # The network
     "nothing denied by default": (
