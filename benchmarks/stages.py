@@ -48,6 +48,7 @@ STAGES: Mapping[str, str] = {
     "place": "merging",
     "write_subtitles": "merging",
     "render": "merging",
+    "measure": "merging",
 }
 """Of each durable step the stage it belongs to."""
 STEPS = sa.text(

@@ -9,6 +9,7 @@ those of an earlier report.json. `--from` measures nothing and writes an earlier
 
 import argparse
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -83,6 +84,7 @@ def main() -> int:
     parser.add_argument("--compare", type=Path, metavar="OLD.json")
     parser.add_argument("--from", dest="source", type=Path, metavar="REPORT.json")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the part at work is ended, too
     try:
         old = read_report(options.compare) if options.compare else None
         source = read_report(options.source) if options.source else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from benchmarks.measurements import MEASUREMENTS, Measurement
+from benchmarks.report.load import read_load
 
 Reader = Callable[[bytes], list[Measurement]]
 
@@ -67,41 +68,57 @@ def merged(runs: Sequence[Sequence[Measurement]]) -> list[Measurement]:
     return list(found.values())
 
 
+def load(profile: str, about: str, seconds: int, quick_runs: int = 1) -> Part:
+    """A profile of locust's users, a run a round. `seconds`: of one run with its start."""
+    command = ("benchmarks.load", "--profile", profile)
+    return Part(
+        name=f"load-{profile}",
+        about=about,
+        command=(*command, "--users", "10", "--seconds", "15"),
+        seconds=seconds,
+        runs=3,
+        quick=(*command, "--users", "10", "--seconds", "8"),
+        quick_seconds=seconds - 7,
+        quick_runs=quick_runs,
+        read=read_load,
+    )
+
+
 PARTS = (
+    load("browse", "Ten people sign in and look at their pages, without a pause.", 30, quick_runs=3),
+    load("translate", "Ten people upload subtitles, have them translated and fetch the result, without a pause.", 75),
+    load("webhooks", "Ten senders of Polar's signed deliveries, without a pause.", 30),
+    load("watchers", "Ten people follow their jobs by server-sent events.", 30),
     Part(
         name="dub",
         about="A one-minute video through the API against the script a user would write, in turn, warm.",
         command=("benchmarks.dub", "--runs", "5"),
         seconds=300,
         quick=("benchmarks.dub", "--runs", "3"),
-        quick_seconds=200,
+        quick_seconds=150,
     ),
     Part(
         name="webhooks",
         about="Polar's deliveries, signed and each of an order of its own, to one API process.",
         command=("benchmarks.webhooks", "--deliveries", "1000", "--rounds", "3"),
         seconds=60,
-        quick=("benchmarks.webhooks", "--deliveries", "300", "--rounds", "3"),
-        quick_seconds=45,
     ),
     Part(
         name="streams",
         about="The followers of many jobs by server-sent events, told by one API process.",
         command=("benchmarks.streams",),
         seconds=80,
-        quick=("benchmarks.streams", "--users", "10", "--rounds", "5"),
-        quick_seconds=50,
     ),
     Part(
         name="sweep",
         about=(
-            "Each model through gRPC, over requests in flight and rows a request. Whisper gets windows of 9 s, vad 45 s,"
-            " the others sentences."
+            "Each model through gRPC, over requests in flight and rows a request. Whisper gets windows of 9 s, vad gets"
+            " 45 s, the others sentences."
         ),
         command=("benchmarks.sweep",),
         seconds=480,
         quick=("benchmarks.sweep", "--concurrency", "1,4,16", "--batch", "1", "--seconds", "1"),
-        quick_seconds=150,
+        quick_seconds=100,
     ),
     Part(
         name="hearing",
@@ -109,7 +126,7 @@ PARTS = (
         command=("benchmarks.hearing", "--rounds", "4"),
         seconds=300,
         quick=("benchmarks.hearing", "--rounds", "3", "--clips", "8"),
-        quick_seconds=120,
+        quick_seconds=80,
     ),
     Part(
         name="speech",
@@ -117,7 +134,7 @@ PARTS = (
         command=("benchmarks.speech", "--rounds", "5"),
         seconds=150,
         quick=("benchmarks.speech", "--rounds", "3", "--sentences", "8"),
-        quick_seconds=90,
+        quick_seconds=60,
     ),
     Part(
         name="translation",

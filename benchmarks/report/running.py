@@ -34,10 +34,12 @@ def run_part(part: Part, *, quick: bool, log: Path) -> PartResult:
     except (PartFailedError, UnreadableResultError) as error:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:])
         failure = f"{error}\n{tail}".strip()
+    command = shlex.join(["python", "-m", *part.argv(quick)])
+    runs = [[each.model_copy(update={"command": each.command or command}) for each in run] for run in runs]
     return PartResult(
         name=part.name,
         about=part.about,
-        command=shlex.join(["python", "-m", *part.argv(quick)]),
+        command=command,
         seconds=round(time.perf_counter() - began, 1),
         measurements=() if failure else tuple(merged(runs)),
         failure=failure,
