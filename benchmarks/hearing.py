@@ -176,7 +176,7 @@ def ratios(times: dict[str, list[float]], slow: str, fast: str) -> str:
 
 
 def measurements(
-    times: dict[str, list[float]], speech_s: float, compared: Sequence[tuple[str, str]], peers: Sequence[str]
+    times: dict[str, list[float]], speech_s: float, compared: Sequence[tuple[str, str]]
 ) -> list[Measurement]:
     """Seconds of speech per second of every contender, and the ratios of those compared."""
     rates = [
@@ -185,7 +185,7 @@ def measurements(
             unit="audio s/s",
             better="higher",
             values=tuple(speech_s / each for each in seconds),
-            section="peers" if name in peers else "models",
+            section="peers",
         )
         for name, seconds in times.items()
     ]
@@ -229,7 +229,7 @@ def main() -> None:
             each.model_copy(update={"note": f"word error rate {errors[each.name]:.3f}"})
             if each.name in errors
             else each
-            for each in measurements(times, speech.seconds, RATIOS, list(times))
+            for each in measurements(times, speech.seconds, RATIOS)
         ],
     )
 

@@ -177,7 +177,7 @@ def main() -> None:
     wrong = error_rate(speech, heard)
     print(f"read back by Whisper: WER {wrong:.3f}")
     read_back = Measurement(name="word error rate, read back by Whisper", unit="", better="lower", values=(wrong,))
-    write(options.json, [*measurements(times, speech.seconds, RATIOS, list(times)), read_back])
+    write(options.json, [*measurements(times, speech.seconds, RATIOS), read_back])
 
 
 if __name__ == "__main__":

@@ -150,8 +150,7 @@ def _comparison(comparison: Comparison) -> list[str]:
     old = comparison.old
     lines = [f"## Compared with {old.began}", ""]
     if comparison.differences:
-        rows = [(name, *pair) for name, pair in comparison.differences.items()]
-        lines += _table(("differs", "old", "new"), rows)
+        lines += _table(("differs", "old", "new"), [(name, *pair) for name, pair in comparison.differences.items()])
     verdicts = [change.verdict for change in comparison.changes]
     counts = ", ".join(f"{verdicts.count(each)} {each}" for each in ("better", "worse", "unclear", "no interval"))
     lines += [f"{len(verdicts)} measurements of both: {counts}.", ""]

@@ -19,7 +19,7 @@ class UnreadableResultError(ValueError):
 class Part:
     """A benchmark: what it is called with after `python -m`, and how its JSON becomes measurements.
 
-    `seconds` is what it takes on two cores, its models' start included; it is stopped after `PATIENCE` times that.
+    `seconds` is what it takes on two cores, its models' start included; it is stopped after far more.
     `quick` is the shorter command of `--quick`; a part without one is left out there. `runs` is how often the whole
     command is repeated, where one run of it is one round.
     """

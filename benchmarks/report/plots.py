@@ -19,7 +19,7 @@ GREY = "#7a7a7a"
 """Legible on white and on black: what INK becomes in a file, which knows no page."""
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#72b7b2", "#c9a227", "#9d755d", "#8c8cff", "#ff9da6")
 QUANTILE_COLOURS: Mapping[str, str] = {"p50": COLOURS[0], "p95": COLOURS[1], "p99": COLOURS[3]}
-STYLE: Mapping[str, Any] = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -63,7 +63,7 @@ class Plot:
 def plots(report: Report) -> list[Plot]:
     """Every plot that the measurements give."""
     every = [measurement for _, measurement in report.measured()]
-    with mpl.rc_context(dict(STYLE)):
+    with mpl.rc_context(STYLE):
         made = [
             _latencies(every),
             *(_sweep(model, points) for model, points in _by(every, "model").items()),
@@ -188,9 +188,6 @@ def _log_axis(axes: Any, values: Sequence[float]) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
         if max(values) / min(values) < 30:
-            axes.xaxis.set_minor_formatter(
-                mpl.ticker.LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(2, 0.5))
-            )
             axes.xaxis.set_minor_formatter(mpl.ticker.FuncFormatter(_minor))
 
 

@@ -55,7 +55,8 @@ def test_a_part_that_goes_wrong_is_a_failure_with_its_reason(made: Path, body: s
 
 
 def test_a_part_that_does_not_end_is_stopped_and_can_clean_up(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "PATIENCE", 2)
+    monkeypatch.setattr(running, "START_S", 1)
+    monkeypatch.setattr(running, "PATIENCE", 1)
     body = f"try:\n    time.sleep(60)\nfinally:\n    pathlib.Path({str(made / 'cleaned')!r}).touch()"
     result = run_part(part_of(made, body, seconds=1), quick=False, log=made / "log")
     assert result.failure.startswith("not done after 2 s, stopped")
