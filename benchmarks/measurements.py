@@ -17,7 +17,8 @@ class Measurement(BaseModel):
     """One quantity, measured several times.
 
     `values` are of rounds, or of single requests where `of` says so; `statistic` is what they are summed up by.
-    `at` says where in a sweep or a picture the quantity is, such as {"model": "whisper", "in flight": "4"}.
+    `at` says where in a table or a picture it is: "table", "figure" (its column) and what else names its row; or
+    "picture", "bar" and "step".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

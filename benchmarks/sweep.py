@@ -183,7 +183,7 @@ def measurements(found: Mapping[Point, Seen]) -> list[Measurement]:
     units = {name: model.unit for name, model in swept().items()}
     made = []
     for point, seen in found.items():
-        at = {"model": point.model, "in flight": str(point.concurrency), "rows": str(point.batch)}
+        at = {"table": point.model, "in flight": str(point.concurrency), "rows": str(point.batch)}
         figures = [("rows/s", seen.rows_per_s), (units[point.model], seen.work_per_s)]
         if seen.rows_an_execution:
             figures.append(("rows/execution", seen.rows_an_execution))

@@ -1,7 +1,7 @@
 """The report as Markdown: everything measured, once, with its interval or the reason why it has none."""
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from math import isnan
 from typing import get_args
 
 from benchmarks.measurements import Measurement, Section
@@ -18,7 +18,6 @@ TITLES: dict[Section, str] = {
     "where the time goes": "Where the time goes",
 }
 assert list(TITLES) == list(get_args(Section))
-SWEPT = ("model", "in flight", "rows")
 HOW_TO_READ = """\
 A value is the median of its rounds, or the quantile named of its requests. Beside it stands the 95 % confidence
 interval by the bootstrap (scipy.stats.bootstrap): BCa from 10 to 1,000 values, percentile elsewhere.
@@ -48,6 +47,8 @@ def document(report: Report, pictures: Sequence[Plot], comparison: Comparison | 
             for part, own in parts:
                 if own:
                     lines += [f"### {part.name}", "", f"{part.about}", "", *_measured(own)]
+    if comparison:
+        lines += _undecided(comparison)
     lines += [
         *_failures(report.parts),
         *_environment(report),
@@ -107,11 +108,15 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _measured(own: Sequence[Measurement]) -> list[str]:
-    swept = [each for each in own if set(SWEPT) < each.at.keys()]
-    rows = [_row(each) for each in own if each not in swept]
+    """A line each; those that say their table and figure, a line for each place with a column for each figure."""
+    rows = [_row(each) for each in own if "table" not in each.at]
     lines = _table(("what", "value", "95 % interval", "of", "better", "note"), rows) if rows else []
-    for model, points in groupby(swept, key=lambda each: each.at["model"]):
-        lines += _sweep(model, list(points))
+    tables: dict[str, list[Measurement]] = {}
+    for each in own:
+        if "table" in each.at:
+            tables.setdefault(each.at["table"], []).append(each)
+    for title, cells in tables.items():
+        lines += _grid(title, cells)
     return lines
 
 
@@ -126,47 +131,60 @@ def _count(measurement: Measurement) -> str:
     return f"{count:,} {measurement.of if count != 1 else measurement.of.removesuffix('s')}"
 
 
-def _sweep(model: str, points: Sequence[Measurement]) -> list[str]:
-    """A line for each point of the sweep, a column for each figure."""
-    figures = list(dict.fromkeys(f"{each.at['figure']}{_in(each)}" for each in points))
-    rows: dict[tuple[str, ...], dict[str, str]] = {}
-    for each in points:
-        found = estimate(each)
-        shown = f"{number(found.value)} ({interval(found)})" if found.interval else number(found.value)
-        row = rows.setdefault((each.at["in flight"], each.at["rows"]), {})
-        row[f"{each.at['figure']}{_in(each)}"] = shown
-        row.setdefault("of", _count(each)) if each.of == "requests" else None
-    head = (f"{model}: in flight", "rows each", *figures, "latencies of")
-    return _table(
-        head, ([*key, *(row.get(name, "") for name in figures), row.get("of", "")] for key, row in rows.items())
+def _grid(title: str, cells: Sequence[Measurement]) -> list[str]:
+    """A table of figures; an interval in brackets where there is one."""
+    keys = [key for key in cells[0].at if key not in {"table", "figure"}]
+    figures = list(dict.fromkeys(_figure(each) for each in cells))
+    rows: dict[tuple[str, ...], dict[str, Measurement]] = {}
+    for each in cells:
+        rows.setdefault(tuple(each.at[key] for key in keys), {})[_figure(each)] = each
+    head = (f"{title}: {keys[0]}", *keys[1:], *figures, "of")
+    body = (
+        (*place, *(_cell(row.get(name)) for name in figures), ", ".join(dict.fromkeys(map(_count, row.values()))))
+        for place, row in rows.items()
     )
+    return _table(head, body)
 
 
-def _in(measurement: Measurement) -> str:
-    return "" if measurement.at["figure"] == measurement.unit else f", {measurement.unit}"
+def _figure(measurement: Measurement) -> str:
+    figure = measurement.at["figure"]
+    return figure if figure == measurement.unit else f"{figure}, {measurement.unit}"
+
+
+def _cell(measurement: Measurement | None) -> str:
+    if measurement is None:
+        return ""
+    found = estimate(measurement)
+    return f"{number(found.value)} ({interval(found)})" if found.interval else number(found.value)
 
 
 def _comparison(comparison: Comparison) -> list[str]:
-    old = comparison.old
-    lines = [f"## Compared with {old.began}", ""]
+    """What differs around the measurements, what became better or worse, and what only one report has."""
+    lines = [f"## Compared with {comparison.old.began}", ""]
     if comparison.differences:
         lines += _table(("differs", "old", "new"), [(name, *pair) for name, pair in comparison.differences.items()])
     verdicts = [change.verdict for change in comparison.changes]
-    counts = ", ".join(f"{verdicts.count(each)} {each}" for each in ("better", "worse", "unclear", "no interval"))
+    counts = ", ".join(f"{verdicts.count(each)} {each}" for each in ("worse", "better", "unclear", "no interval"))
     lines += [f"{len(verdicts)} measurements of both: {counts}.", ""]
-    rows = [_change(change) for change in sorted(comparison.changes, key=lambda change: _rank(change.verdict))]
-    lines += _table(("verdict", "part", "what", "old", "new", "new / old", "95 % interval"), rows) if rows else []
-    for title, keys in (
-        ("Only in the old report", comparison.only_old),
-        ("Only in the new report", comparison.only_new),
-    ):
+    lines += _changes(
+        [change for verdict in ("worse", "better") for change in comparison.changes if change.verdict == verdict]
+    )
+    for title, keys in (("Only in the old report", comparison.only_old), ("Only in the new one", comparison.only_new)):
         if keys:
             lines += [f"{title}:", "", *(f"- {part}: {name}" for part, name in keys), ""]
     return lines
 
 
-def _rank(verdict: str) -> int:
-    return ("worse", "better", "unclear", "no interval").index(verdict)
+def _undecided(comparison: Comparison) -> list[str]:
+    """The rest of the comparison: neither better nor worse, as far as can be told."""
+    rest = [change for change in comparison.changes if change.verdict not in {"better", "worse"}]
+    title = f"## Compared with {comparison.old.began}: neither better nor worse, as far as can be told"
+    return [title, "", *_changes(rest)] if rest else []
+
+
+def _changes(changes: Sequence[Change]) -> list[str]:
+    head = ("verdict", "part", "what", "old", "new", "new / old", "95 % interval")
+    return _table(head, map(_change, changes)) if changes else []
 
 
 def _change(change: Change) -> tuple[str, ...]:
@@ -174,7 +192,11 @@ def _change(change: Change) -> tuple[str, ...]:
     shown = f"**{change.verdict}**" if change.verdict in {"better", "worse"} else change.verdict
     name = change.measurement.name if change.same_command else f"{change.measurement.name} (another command)"
     values = (with_unit(each.value, unit) for each in (change.old, change.new))
-    return (shown, change.part, name, *values, number(change.ratio.value), interval(change.ratio))
+    return (shown, change.part, name, *values, _ratio(change.ratio.value), interval(change.ratio))
+
+
+def _ratio(value: float) -> str:
+    return "" if isnan(value) else f"{value:.2f}"
 
 
 def _failures(parts: Sequence[PartResult]) -> list[str]:

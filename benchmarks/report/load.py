@@ -1,5 +1,7 @@
 """What `python -m benchmarks.load --json FILE` writes, as measurements: a run is one round."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, TypeAdapter
 
 from benchmarks.measurements import Measurement
@@ -48,13 +50,14 @@ def _run(run: LoadResult) -> list[Measurement]:
     ]
     for each in run.requests:
         if each.count:
-            request = f"{name}, {each.name}"
-            made.append(_one(f"{request}: answered", "requests/s", "higher", each.per_second))
+            at = {"table": name, "request": each.name}
+            made.append(_one(f"{name}, {each.name}: answered", "requests/s", "higher", each.per_second, at))
             quantiles = (("p50", each.p50_ms), ("p95", each.p95_ms), ("p99", each.p99_ms))
-            made += [_one(f"{request}: {statistic}", "ms", "lower", value) for statistic, value in quantiles]
+            made += [_one(f"{name}, {each.name}: {which}", "ms", "lower", value, at) for which, value in quantiles]
     return made
 
 
-def _one(name: str, unit: str, better: str, value: float) -> Measurement:
+def _one(name: str, unit: str, better: str, value: float, at: Mapping[str, str] | None = None) -> Measurement:
     fields = {"name": name, "unit": unit, "better": better, "values": (value,), "section": "requests"}
-    return Measurement.model_validate(fields)
+    where = {**at, "figure": name.rpartition(": ")[2]} if at else {}
+    return Measurement.model_validate({**fields, "at": where})

@@ -20,6 +20,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem aut
 div.table {{ overflow-x: auto }}
 table {{ border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; margin: .5rem 0 1.5rem }}
 th, td {{ border-bottom: 1px solid var(--line); padding: .25rem .6rem; text-align: left; vertical-align: top }}
+td:nth-child(-n+2), th {{ white-space: nowrap }}
 blockquote {{ background: var(--warn); margin: 1rem 0; padding: .5rem 1rem; border-radius: 4px }}
 pre {{ overflow-x: auto; background: light-dark(#f5f5f5, #222); padding: .75rem }}
 svg {{ max-width: 100%; height: auto; display: block }}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
-from cycler import cycler
 from matplotlib.figure import Figure
 
 from benchmarks.measurements import Measurement
@@ -32,7 +31,7 @@ STYLE: Any = {
     "grid.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.prop_cycle": mpl.cycler(color=COLOURS),
     **dict.fromkeys(
         ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color"), INK
     ),
@@ -66,7 +65,7 @@ def plots(report: Report) -> list[Plot]:
     with mpl.rc_context(STYLE):
         made = [
             _latencies(every),
-            *(_sweep(model, points) for model, points in _by(every, "model").items()),
+            *(_sweep(*swept) for swept in _by([each for each in every if "in flight" in each.at], "table").items()),
             _peers(every),
             *_stacks(every),
         ]

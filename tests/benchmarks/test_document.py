@@ -16,7 +16,7 @@ from tests.benchmarks.reports import measurement, part, report
 def swept() -> list[Measurement]:
     found = []
     for flying in (1, 4):
-        at = {"model": "whisper", "in flight": str(flying), "rows": "1"}
+        at = {"table": "whisper", "in flight": str(flying), "rows": "1"}
         name = f"whisper, {flying} in flight"
         found.append(measurement(f"{name}: audio s/s", unit="audio s/s", at={**at, "figure": "audio s/s"}))
         found += latencies(name, [0.1 * flying, 0.2, 0.3, 0.4], "models", at)
@@ -54,7 +54,7 @@ def test_every_measurement_is_in_the_tables_once(everything: Report) -> None:
 def test_a_sweep_has_a_line_for_each_point_and_a_column_for_each_figure(everything: Report) -> None:
     lines = document(everything, [], None).splitlines()
     head = next(line for line in lines if line.startswith("| whisper: in flight"))
-    assert head == "| whisper: in flight | rows each | audio s/s | p50, ms | p95, ms | p99, ms | latencies of |"
+    assert head == "| whisper: in flight | rows | audio s/s | p50, ms | p95, ms | p99, ms | of |"
     at = lines.index(head)
     assert lines[at + 2].startswith("| 1 | 1 | 11 (10 to 12) | 250 ")
     assert lines[at + 3].startswith("| 4 | 1 | 11 (10 to 12) | 350 ")

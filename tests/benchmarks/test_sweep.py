@@ -46,7 +46,7 @@ def test_a_sweep_of_a_real_model_is_measured(model_plane: str, tmp_path: Path) -
     part = Part(name="sweep", about="", command=[*command, "--address", model_plane], seconds=60)
     result = run_part(part, quick=False, log=tmp_path / "log")
     assert not result.failure
-    assert {each.at["model"] for each in result.measurements} == {"vad", "opus_mt"}
+    assert {each.at["table"] for each in result.measurements} == {"vad", "opus_mt"}
     assert all(len(each.values) == 3 for each in result.measurements if each.of == "rounds")
     executed = [each for each in result.measurements if each.unit == "rows/execution"]
     assert len(executed) == 4
