@@ -34,6 +34,11 @@ class Measurement(BaseModel):
     note: str = ""
     at: Mapping[str, str] = Field(default_factory=dict)
 
+    def count(self) -> str:
+        """How many values, of what: `3 rounds`."""
+        count = len(self.values)
+        return f"{count:,} {self.of if count != 1 else self.of.removesuffix('s')}"
+
 
 MEASUREMENTS = TypeAdapter(list[Measurement])
 

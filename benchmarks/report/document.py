@@ -123,12 +123,7 @@ def _measured(own: Sequence[Measurement]) -> list[str]:
 def _row(measurement: Measurement) -> tuple[str, ...]:
     found = estimate(measurement)
     value = with_unit(found.value, measurement.unit)
-    return (measurement.name, value, interval(found), _count(measurement), measurement.better, measurement.note)
-
-
-def _count(measurement: Measurement) -> str:
-    count = len(measurement.values)
-    return f"{count:,} {measurement.of if count != 1 else measurement.of.removesuffix('s')}"
+    return (measurement.name, value, interval(found), measurement.count(), measurement.better, measurement.note)
 
 
 def _grid(title: str, cells: Sequence[Measurement]) -> list[str]:
@@ -140,7 +135,11 @@ def _grid(title: str, cells: Sequence[Measurement]) -> list[str]:
         rows.setdefault(tuple(each.at[key] for key in keys), {})[_figure(each)] = each
     head = (f"{title}: {keys[0]}", *keys[1:], *figures, "of")
     body = (
-        (*place, *(_cell(row.get(name)) for name in figures), ", ".join(dict.fromkeys(map(_count, row.values()))))
+        (
+            *place,
+            *(_cell(row.get(name)) for name in figures),
+            ", ".join(dict.fromkeys(each.count() for each in row.values())),
+        )
         for place, row in rows.items()
     )
     return _table(head, body)

@@ -53,13 +53,13 @@ def quantile(statistic: Statistic) -> Callable[..., Any]:
     return lambda values, axis=-1: np.quantile(values, share, axis=axis)
 
 
-def too_few(count: int, statistic: Statistic) -> str:
-    """Why so many values give no interval; empty where they do."""
+def too_few(measurement: Measurement) -> str:
+    """Why the measurement's values give no interval; empty where they do."""
+    count, share = len(measurement.values), QUANTILES[measurement.statistic]
     if count < FEWEST:
-        return f"no interval from {count} round{'s' if count != 1 else ''}"
-    share = QUANTILES[statistic]
+        return f"no interval from {measurement.count()}"
     if share > 0.5 and count * (1 - share) < BEYOND:
-        return f"no interval: of {count} values fewer than {BEYOND} lie beyond {statistic}"
+        return f"no interval: of {measurement.count()} fewer than {BEYOND} lie beyond {measurement.statistic}"
     return ""
 
 
@@ -67,7 +67,7 @@ def estimate(measurement: Measurement) -> Estimate:
     """The measurement's statistic with its interval."""
     values = np.array(measurement.values)
     found = quantile(measurement.statistic)
-    reason = too_few(len(values), measurement.statistic)
+    reason = too_few(measurement)
     interval = None if reason else _bootstrap((values,), found)
     return Estimate(float(found(values)), interval, reason)
 
@@ -79,7 +79,7 @@ def ratio(old: Measurement, new: Measurement) -> Estimate:
     if earlier(before) == 0:
         return Estimate(float("nan"), None, "no ratio to zero")
     value = float(found(after) / earlier(before))
-    reason = too_few(len(before), old.statistic) or too_few(len(after), new.statistic)
+    reason = too_few(old) or too_few(new)
     if not reason and before.min() <= 0:
         reason = "no interval of a ratio to values that reach zero"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 
 from benchmarks.measurements import Measurement
 from benchmarks.report.intervals import Estimate, estimate
@@ -31,7 +32,7 @@ STYLE: Any = {
     "grid.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": mpl.cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLOURS),
     **dict.fromkeys(
         ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color"), INK
     ),
@@ -119,10 +120,12 @@ def _sweep(model: str, points: Sequence[Measurement]) -> Plot:
         axis.set_xscale("log", base=2)
         axis.set_xticks(x, [str(each) for each in x])
         axis.minorticks_off()
+        axis.margins(y=0.15)
         axis.set_ylim(bottom=0)
         axis.set_xlabel("requests in flight")
         axis.set_ylabel("p95, ms" if name == "p95" else name)
-    axes[0].legend()
+    if len(_by(drawn, "rows")) > 1:
+        axes[0].legend()
     return _plot(f"sweep-{model}", f"{model}: throughput and 95th percentile over requests in flight", "models", figure)
 
 
