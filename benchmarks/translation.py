@@ -260,7 +260,7 @@ def measurements(
     """Tokens a second of every contender, and the ratios on the clock."""
     rates = [
         Measurement(
-            name=name,
+            name=_named(name),
             unit="tokens/s",
             better="higher",
             values=tuple(count * FORCED / clock for clock, _ in runs),
@@ -271,7 +271,13 @@ def measurements(
     ]
     clocks = {name: [clock for clock, _ in runs] for name, runs in figures.items()}
     pairs = [(slow, fast) for slow, fast in RATIOS if {slow, fast} <= figures.keys()]
-    return rates + [times_faster(f"{fast} against {slow}", clocks[slow], clocks[fast]) for slow, fast in pairs]
+    return rates + [
+        times_faster(f"{_named(fast)} against {_named(slow)}", clocks[slow], clocks[fast]) for slow, fast in pairs
+    ]
+
+
+def _named(contender: str) -> str:
+    return contender if contender == "transformers" else f"octavia, {contender}"
 
 
 def contenders(stack: ExitStack, without: Sequence[str]) -> list[Any]:
