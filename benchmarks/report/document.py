@@ -92,7 +92,8 @@ def _warnings(report: Report, comparison: Comparison | None) -> list[str]:
     cores = int(report.environment.device["cores"])
     if report.environment.load > cores / 4:
         load = f"{report.environment.load:.1f} processes wanted one of {cores} cores in the minute before"
-        found.append(f"**This machine was not idle** ({load}): figures may be too low.")
+        wrong = "figures may be too low, and ratios between programs of one process and of several wrong"
+        found.append(f"**This machine was not idle** ({load}): {wrong}.")
     if report.environment.revision.endswith("changes"):
         found.append("The checkout had uncommitted changes.")
     if comparison and comparison.other_machine:

@@ -68,27 +68,40 @@ def merged(runs: Sequence[Sequence[Measurement]]) -> list[Measurement]:
     return list(found.values())
 
 
-def load(profile: str, about: str, seconds: int, quick_runs: int = 1) -> Part:
-    """A profile of locust's users, a run a round. `seconds`: of one run with its start."""
-    command = ("benchmarks.load", "--profile", profile)
+def load(profile: str, about: str, *, start_s: int, lasts_s: int, quick_s: int, quick_runs: int = 1) -> Part:
+    """A profile of locust's users: a run is a round. Seconds of its start, and of the load."""
+    command = ("benchmarks.load", "--profile", profile, "--users", "10", "--seconds")
     return Part(
         name=f"load-{profile}",
         about=about,
-        command=(*command, "--users", "10", "--seconds", "15"),
-        seconds=seconds,
+        command=(*command, str(lasts_s)),
+        seconds=start_s + lasts_s,
         runs=3,
-        quick=(*command, "--users", "10", "--seconds", "8"),
-        quick_seconds=seconds - 7,
+        quick=(*command, str(quick_s)),
+        quick_seconds=start_s + quick_s,
         quick_runs=quick_runs,
         read=read_load,
     )
 
 
 PARTS = (
-    load("browse", "Ten people sign in and look at their pages, without a pause.", 30, quick_runs=3),
-    load("translate", "Ten people upload subtitles, have them translated and fetch the result, without a pause.", 75),
-    load("webhooks", "Ten senders of Polar's signed deliveries, without a pause.", 30),
-    load("watchers", "Ten people follow their jobs by server-sent events.", 30),
+    load(
+        "browse",
+        "Ten people sign in and look at their pages, without a pause.",
+        start_s=12,
+        lasts_s=15,
+        quick_s=8,
+        quick_runs=3,
+    ),
+    load(
+        "translate",
+        "Ten people upload subtitles, have them translated and fetch the result, without a pause.",
+        start_s=50,
+        lasts_s=30,
+        quick_s=20,
+    ),
+    load("webhooks", "Ten senders of Polar's signed deliveries, without a pause.", start_s=12, lasts_s=15, quick_s=8),
+    load("watchers", "Ten people follow their jobs by server-sent events.", start_s=12, lasts_s=15, quick_s=8),
     Part(
         name="dub",
         about="A one-minute video through the API against the script a user would write, in turn, warm.",

@@ -17,6 +17,9 @@ from benchmarks.report.results import Report
 INK = "#123456"
 GREY = "#7a7a7a"
 """Legible on white and on black: what INK becomes in a file, which knows no page."""
+CRUMB = 0.015
+"""Steps of less than this share of the longest bar are drawn as one."""
+OTHER = "other steps"
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#72b7b2", "#c9a227", "#9d755d", "#8c8cff", "#ff9da6")
 QUANTILE_COLOURS: Mapping[str, str] = {"p50": COLOURS[0], "p95": COLOURS[1], "p99": COLOURS[3]}
 STYLE: Any = {
@@ -28,6 +31,8 @@ STYLE: Any = {
     "savefig.facecolor": "none",
     "legend.framealpha": 0,
     "axes.grid": True,
+    "axes.axisbelow": True,
+    "hatch.color": INK,
     "grid.alpha": 0.25,
     "grid.color": INK,
     "axes.spines.top": False,
@@ -67,7 +72,7 @@ def plots(report: Report) -> list[Plot]:
         made = [
             _latencies(every),
             *(_sweep(*swept) for swept in _by([each for each in every if "in flight" in each.at], "table").items()),
-            _peers(every),
+            _peers(list(report.measured())),
             *_stacks(every),
         ]
     return [plot for plot in made if plot is not None]
@@ -129,18 +134,18 @@ def _sweep(model: str, points: Sequence[Measurement]) -> Plot:
     return _plot(f"sweep-{model}", f"{model}: throughput and 95th percentile over requests in flight", "models", figure)
 
 
-def _peers(every: Sequence[Measurement]) -> Plot | None:
+def _peers(every: Sequence[tuple[str, Measurement]]) -> Plot | None:
     """Each ratio with its interval; 1 is as fast as the other."""
-    ratios = [each for each in every if each.section == "peers" and each.unit == "times faster"]
+    ratios = [(part, each) for part, each in every if each.section == "peers" and each.unit == "times faster"]
     if not ratios:
         return None
-    found = [estimate(each) for each in ratios]
+    found = [estimate(each) for _, each in ratios]
     figure, axes = _figure(1, 1, 8.5, 0.9 + 0.33 * len(ratios))
     rows = range(len(ratios))
     values = [each.value for each in found]
     axes[0].axvline(1, color=INK, linewidth=1, linestyle="--")
     axes[0].errorbar(values, rows, xerr=_bars(found), fmt="o", capsize=3)
-    axes[0].set_yticks(rows, [each.name for each in ratios])
+    axes[0].set_yticks(rows, [f"{part}: {each.name}" for part, each in ratios])
     axes[0].set_ylim(len(ratios) - 0.5, -0.5)
     _log_axis(axes[0], [*values, 1.0])
     axes[0].set_xlabel("times faster (1: as fast), 95 % interval")
@@ -157,7 +162,9 @@ def _stacks(every: Sequence[Measurement]) -> list[Plot]:
 
 
 def _stack(name: str, bars: Mapping[str, Mapping[str, float]]) -> Plot:
-    steps = list(dict.fromkeys(step for bar in bars.values() for step in bar))
+    longest = max(sum(bar.values()) for bar in bars.values())
+    bars = {name: _without_crumbs(bar, CRUMB * longest) for name, bar in bars.items()}
+    steps = sorted({step: None for bar in bars.values() for step in bar}, key=OTHER.__eq__)
     figure, axes = _figure(1, 1, 8.5, 1.4 + 0.4 * len(bars) + 0.2 * (len(steps) // 4))
     for number, step in enumerate(steps):
         widths = [bar.get(step, 0.0) for bar in bars.values()]
@@ -168,6 +175,12 @@ def _stack(name: str, bars: Mapping[str, Mapping[str, float]]) -> Plot:
     axes[0].set_xlabel("seconds")
     figure.legend(loc="outside upper center", ncols=4, fontsize=8)
     return _plot(f"time-{name.replace(' ', '-')}", f"Where the time goes: {name}", "where the time goes", figure)
+
+
+def _without_crumbs(bar: Mapping[str, float], least: float) -> dict[str, float]:
+    """The steps that can be seen; the sum of the others at the end."""
+    seen = {step: seconds for step, seconds in bar.items() if seconds >= least}
+    return {**seen, OTHER: sum(bar.values()) - sum(seen.values())}
 
 
 def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Any, Sequence[Any]]:
