@@ -37,8 +37,8 @@ lint: setup ## Lint, types, import contracts
 soak: weights browser node monitoring kubectl haproxy ## The same promises at full size: hours of audio, kills by the dozen
 	$(STARTER) $(BIN)/pytest -m soak --timeout 3600
 
-bench: weights ## A warm one-minute dub against the script a user would write
-	$(STARTER) $(BIN)/python -m benchmarks.dub
+bench: weights ## Everything measured, in one report: make bench BENCH="--quick --compare OLD/report.json"
+	$(STARTER) $(BIN)/python -m benchmarks.report $(BENCH)
 
 pages: weights ## How long the web frontend's pages wait for a result
 	$(STARTER) $(BIN)/python -m benchmarks.pages

@@ -1,6 +1,6 @@
 """Sixteen callers share Whisper's batches: what each hears is what it would hear alone, in a fraction of the time.
 
-python -m benchmarks.callers [--callers 16] [--windows 2]
+python -m benchmarks.callers [--callers 16] [--windows 2] [--rounds 1] [--json FILE]
 """
 
 import argparse
@@ -20,6 +20,7 @@ import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 
 from benchmarks.machine import machine
+from benchmarks.measurements import Measurement, add_json_option, write
 from benchmarks.mixed import RATE, story, tensor
 from tests.fixtures_model_plane import start_plane
 
@@ -110,18 +111,58 @@ def compared(address: str, work: Sequence[Sequence[Samples]]) -> Compared:
     )
 
 
+def measurements(rounds: Sequence[Compared]) -> list[Measurement]:
+    """Both ways by round, and what together changes."""
+    alone, together = ([seen.speech_s / seconds(seen) for seen in rounds] for seconds in (_alone, _together))
+    differ = max(seen.texts_differ for seen in rounds), max(seen.times_differ_s for seen in rounds)
+    note = f"texts that differ: {differ[0]}; word times by {differ[1]:.3f} s at most"
+    figures = (
+        ("one after another", "audio s/s", alone, ""),
+        ("together", "audio s/s", together, note),
+        (
+            "together against one after another",
+            "times faster",
+            [a / b for a, b in zip(together, alone, strict=True)],
+            "",
+        ),
+        ("rows a batch", "rows/execution", [seen.mean_batch for seen in rounds], ""),
+    )
+    return [
+        Measurement(name=name, unit=unit, better="higher", values=tuple(values), note=said)
+        for name, unit, values, said in figures
+    ]
+
+
+def _alone(seen: Compared) -> float:
+    return seen.alone_s
+
+
+def _together(seen: Compared) -> float:
+    return seen.together_s
+
+
 def main() -> None:
     """Prints the comparison."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--callers", type=int, default=16)
     parser.add_argument("--windows", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
+    add_json_option(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         plane = start_plane(Path(folder) / "serve.log", OCTAVIA_PARENT_PID=str(os.getpid()))
         try:
-            seen = compared(plane.address, windows(options.callers, options.windows))
+            work = windows(options.callers, options.windows)
+            rounds = [compared(plane.address, work) for _ in range(options.rounds)]
         finally:
             plane.stop()
+    for seen in rounds:
+        told(options, seen)
+    write(options.json, measurements(rounds))
+
+
+def told(options: argparse.Namespace, seen: Compared) -> None:
+    """Prints one round."""
     print(f"{options.callers} callers with {options.windows} windows each, {seen.speech_s:.0f} s; {machine()}")
     print(f"one after another {seen.alone_s:.2f} s, real time factor {seen.alone_s / seen.speech_s:.3f}")
     print(f"together {seen.together_s:.2f} s, real time factor {seen.together_s / seen.speech_s:.3f}, ", end="")

@@ -3,7 +3,7 @@
 Both get the same video and weights, runs are interleaved, model loads are excluded, and neither reads its dub back.
 Ours is timed as a user sees it: from the first byte uploaded to the last byte of the dub downloaded.
 
-    python -m benchmarks.dub [--runs 5]
+    python -m benchmarks.dub [--runs 5] [--json FILE]
 """
 
 import argparse
@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,10 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.minute import build
+from benchmarks.measurements import Measurement, add_json_option, times_faster, write
+from benchmarks.minute import SECONDS, build
+from benchmarks.stages import STEPS as SPANS
+from benchmarks.stages import shares
 from orchestrator.database import make_engine
 from orchestrator.inference import Inference
 from orchestrator.local.client import Client
@@ -78,7 +83,8 @@ async def ours(client: Client, video: Path, out: Path) -> dict[str, Any]:
     """One dub through the API; wall seconds and the finished job."""
     started = time.perf_counter()
     media = await client.upload(video)
-    job = await client.start({"kind": "video_translation", "media_id": media["id"], "target_languages": [TARGET]})
+    wish = {"kind": "video_translation", "media_id": media["id"], "target_languages": [TARGET]}
+    job = await client.start({**wish, "options": {"read_back": False}})
     async for event in client.follow(job["id"]):
         last = event
     await client.download(job["id"], f"{TARGET}.mp4", out / "octavia.mp4")
@@ -133,6 +139,9 @@ async def measure(runs: int, scratch: Path) -> dict[str, Any]:
         engine = make_engine(address.database_url)
         async with engine.connect() as connection:
             steps = [dict(row._mapping) for row in await connection.execute(STEPS, {"job": job})]
+            for run in figures["octavia"]:
+                spans = [tuple(row) for row in await connection.execute(SPANS, {"job": run["job"]})]
+                run["seconds"] = by_step(spans, run["total"])
         await engine.dispose()
         return {
             **figures,
@@ -154,6 +163,52 @@ def onset_errors(dub: Path, segments: list[dict[str, Any]]) -> list[float]:
         loud = np.flatnonzero(level[start:] > AUDIBLE)
         errors.append(abs((start + int(loud[0])) / ONSET_RATE - segment["start"]) if len(loud) else float("inf"))
     return errors
+
+
+def by_step(spans: Sequence[tuple[str, int, int]], total: float) -> dict[str, float]:
+    """Wall seconds by step, those of several at once divided among them; the rest is upload, queue and download."""
+    steps = [span for span in spans if not span[0].startswith("DBOS.")]
+    edges = sorted({edge for _, began, ended in steps for edge in (began, ended)})
+    busy = sum(b - a for a, b in pairwise(edges) if any(s <= a and e >= b for _, s, e in steps)) / 1000
+    found = {step: percent / 100 * busy for step, percent in shares(steps).items()}
+    return {**found, "upload, queue, download": total - busy}
+
+
+def measurements(figures: dict[str, Any]) -> list[Measurement]:
+    """Seconds of video a second, the ratio to the script by run, memory, onsets, and where the time goes."""
+    mine, theirs = ([run["total"] for run in figures[name]] for name in ("octavia", "naive"))
+    made = [
+        Measurement(
+            name=f"{name}: video dubbed",
+            unit="video s/s",
+            better="higher",
+            values=tuple(SECONDS / each for each in totals),
+            section="end to end" if name == "octavia" else "peers",
+            note="a one-minute video, upload to download, not read back" if name == "octavia" else "a one-minute video",
+        )
+        for name, totals in (("octavia", mine), ("naive script", theirs))
+    ]
+    made.append(times_faster("octavia against the naive script", theirs, mine))
+    off = figures["onset_errors"]
+    note = f"the largest of {len(off)} sentences, last run"
+    made.append(
+        Measurement(name="onsets off by", unit="s", better="lower", values=(max(off),), section="end to end", note=note)
+    )
+    for name, bar in (("octavia", "octavia"), ("naive", "naive script")):
+        runs = [run["seconds"] for run in figures[name]]
+        for step in dict.fromkeys(step for run in runs for step in run):
+            values = tuple(run.get(step, 0.0) for run in runs)
+            made.append(
+                Measurement(
+                    name=f"{bar}: {step}",
+                    unit="s",
+                    better="lower",
+                    values=values,
+                    section="where the time goes",
+                    at={"picture": "a one-minute dub", "bar": bar, "step": step},
+                )
+            )
+    return made
 
 
 def report(figures: dict[str, Any]) -> None:
@@ -192,12 +247,14 @@ def report(figures: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
+    add_json_option(parser)
     arguments = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         figures = asyncio.run(measure(arguments.runs, Path(scratch)))
     (RESULTS / "dub.json").write_text(json.dumps(figures, indent=1, default=float))
     report(figures)
+    write(arguments.json, measurements(figures))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Thirty-two clips of known text, spoken by the starter set's English voice, one b
 pauses of 0.7 s. Every round runs every contender once, in turn; both cores are everybody's. Word error rates are over
 all clips, through Whisper's own normaliser.
 
-    python -m benchmarks.hearing [--rounds 3] [--clips 32]
+    python -m benchmarks.hearing [--rounds 3] [--clips 32] [--json FILE]
 """
 
 import argparse
@@ -28,6 +28,7 @@ import tritonclient.grpc.aio as triton_aio
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from benchmarks.machine import machine
+from benchmarks.measurements import Measurement, add_json_option, times_faster, write
 from benchmarks.mixed import RATE, tensor
 from orchestrator.dubbing.timeline import Interval
 from orchestrator.dubbing.windows import cut_windows
@@ -43,6 +44,14 @@ PAUSE_S = 0.7
 IN_FLIGHT = 32
 WARM_UP = 4
 THREADS = 2
+RATIOS = (
+    ("octavia, in process, clips", "octavia, gRPC, clips"),
+    ("faster-whisper, clips", "octavia, gRPC, clips"),
+    ("faster-whisper, clips, beam 1, en", "octavia, gRPC, clips"),
+    ("faster-whisper batched, joined", "octavia, gRPC, joined"),
+    ("whisperx, joined", "octavia, gRPC, joined, text only"),
+)
+"""Who is compared with whom: how many times as long the first takes."""
 
 Samples = npt.NDArray[np.float32]
 
@@ -166,11 +175,29 @@ def ratios(times: dict[str, list[float]], slow: str, fast: str) -> str:
     return f"{statistics.median(each):5.2f} ({min(each):.2f}-{max(each):.2f})  {slow} / {fast}"
 
 
+def measurements(
+    times: dict[str, list[float]], speech_s: float, compared: Sequence[tuple[str, str]]
+) -> list[Measurement]:
+    """Seconds of speech per second of every contender, and the ratios of those compared."""
+    rates = [
+        Measurement(
+            name=name,
+            unit="audio s/s",
+            better="higher",
+            values=tuple(speech_s / each for each in seconds),
+            section="peers",
+        )
+        for name, seconds in times.items()
+    ]
+    return rates + [times_faster(f"{fast} against {slow}", times[slow], times[fast]) for slow, fast in compared]
+
+
 def main() -> None:
     """Prints seconds, real time factor and word error rate of each contender, and the ratios."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clips", type=int, default=32)
+    add_json_option(parser)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
@@ -190,16 +217,21 @@ def main() -> None:
         finally:
             plane.stop()
     print(f"{len(speech.clips)} clips, {speech.seconds:.0f} s of speech; {options.rounds} rounds; {machine()}")
+    errors = {name: error_rate(speech, each) for name, each in heard.items()}
     for name, seconds in times.items():
         median = statistics.median(seconds)
-        wer = error_rate(speech, heard[name])
-        print(f"{name:36} {median:7.2f} s  real time factor {median / speech.seconds:.3f}  WER {wer:.3f}")
-    grpc = "octavia, gRPC, clips"
-    print(ratios(times, "octavia, in process, clips", grpc))
-    print(ratios(times, "faster-whisper, clips", grpc))
-    print(ratios(times, "faster-whisper, clips, beam 1, en", grpc))
-    print(ratios(times, "faster-whisper batched, joined", "octavia, gRPC, joined"))
-    print(ratios(times, "whisperx, joined", "octavia, gRPC, joined, text only"))
+        print(f"{name:36} {median:7.2f} s  real time factor {median / speech.seconds:.3f}  WER {errors[name]:.3f}")
+    for slow, fast in RATIOS:
+        print(ratios(times, slow, fast))
+    write(
+        options.json,
+        [
+            each.model_copy(update={"note": f"word error rate {errors[each.name]:.3f}"})
+            if each.name in errors
+            else each
+            for each in measurements(times, speech.seconds, RATIOS)
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ First one caller alone (unloaded latency), then enough callers to keep the model
 times that rate, independent of the answers. Requests say that they would wait no longer than a share of the unloaded
 latency (the protocol's parameter `timeout`), as a live caption would.
 
-    python -m benchmarks.overload [--model obedient|whisper] [--seconds 15]
+    python -m benchmarks.overload [--model obedient|whisper] [--seconds 15] [--json FILE]
 """
 
 import argparse
@@ -23,6 +23,7 @@ import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from benchmarks.machine import machine
+from benchmarks.measurements import Measurement, add_json_option, latencies, write
 from benchmarks.mixed import RATE, story, tensor
 from benchmarks.patience import status_of
 from tests.fixtures_model_plane import Plane, start_plane
@@ -37,6 +38,7 @@ PATIENCE = 0.3
 class Figures:
     """Seconds and counts of one trial."""
 
+    alone: list[float]
     unloaded_p50: float
     unloaded_p95: float
     capacity: float
@@ -94,7 +96,7 @@ async def flood(address: str, model: str, inputs: list[triton.InferInput], secon
             await asyncio.sleep(chance.expovariate(TIMES * most))
         await asyncio.gather(*arrivals)
     quantiles = np.quantile(alone, [0.5, 0.95])
-    return Figures(float(quantiles[0]), float(quantiles[1]), most, len(arrivals), accepted, refused, other)
+    return Figures(alone, float(quantiles[0]), float(quantiles[1]), most, len(arrivals), accepted, refused, other)
 
 
 def started(folder: Path, model: str) -> Plane:
@@ -116,10 +118,19 @@ def told(seen: Figures, seconds: float) -> None:
         f"unloaded: p50 {seen.unloaded_p50:.3f} s, p95 {seen.unloaded_p95:.3f} s; {seen.capacity:.1f} served a second"
     )
     print(f"offered {seen.offered} in {seconds:.0f} s: {len(seen.accepted)} accepted, {len(seen.refused)} refused")
-    for name, latencies in (("accepted", seen.accepted), ("refused", seen.refused)):
-        if latencies:
-            p50, p95 = np.quantile(latencies, [0.5, 0.95])
+    for name, taken in (("accepted", seen.accepted), ("refused", seen.refused)):
+        if taken:
+            p50, p95 = np.quantile(taken, [0.5, 0.95])
             print(f"{name}: p50 {p50:.3f} s, p95 {p95:.3f} s, {p95 / seen.unloaded_p50:.2f} times the unloaded p50")
+
+
+def measurements(model: str, seen: Figures) -> list[Measurement]:
+    """Latencies alone and under five times the load, and how soon a request is refused."""
+    capacity = Measurement(name=f"{model}: served", unit="requests/s", better="higher", values=(seen.capacity,))
+    kinds = (("alone", seen.alone), ("accepted at five times the load", seen.accepted), ("refused", seen.refused))
+    made = [each for kind, seconds in kinds if seconds for each in latencies(f"{model}: {kind}", seconds, "models")]
+    other = Measurement(name=f"{model}: failed otherwise", unit="requests", better="lower", values=(len(seen.other),))
+    return [capacity, *made, other]
 
 
 def main() -> None:
@@ -127,6 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=("obedient", "whisper"), default="obedient")
     parser.add_argument("--seconds", type=float, default=15)
+    add_json_option(parser)
     options = parser.parse_args()
     speech = [tensor("AUDIO", [story()[: 9 * RATE]], "FP32"), tensor("LANGUAGE", [["en"]], "BYTES")]
     inputs = speech if options.model == "whisper" else obedient_request(0.2)
@@ -140,6 +152,7 @@ def main() -> None:
     for line in sorted(set(seen.other)):
         print("OTHER", line)
     print(f"{options.model}, on {machine()}")
+    write(options.json, measurements(options.model, seen))
 
 
 if __name__ == "__main__":

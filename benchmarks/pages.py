@@ -4,7 +4,7 @@
 2. Audio of one minute, dubbed: the page gives up after 10 minutes.
 3. Subtitles of 20 cues, read aloud: the page gives up after 2 minutes.
 
-    python -m benchmarks.pages [--runs 3]
+    python -m benchmarks.pages [--runs 3] [--json FILE]
 """
 
 import argparse
@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import RESULTS, machine
+from benchmarks.measurements import Measurement, add_json_option, write
 from benchmarks.minute import PHRASES, build
 from orchestrator.inference import Inference
 from orchestrator.local.up import up
@@ -114,7 +115,9 @@ async def measure(runs: int, folder: Path) -> dict[str, list[float]]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=3)
-    runs = parser.parse_args().runs
+    add_json_option(parser)
+    options = parser.parse_args()
+    runs = options.runs
     with tempfile.TemporaryDirectory(prefix="octavia-pages-") as name:
         Path(name).chmod(0o755)
         taken = asyncio.run(measure(runs, Path(name)))
@@ -126,6 +129,13 @@ def main() -> None:
         table.add_row(what, *found, f"< {WANTED_S[what]:g}")
     console.print(table)
     console.print(machine())
+    write(
+        options.json,
+        [
+            Measurement(name=what, unit="s", better="lower", values=tuple(seconds), section="end to end")
+            for what, seconds in taken.items()
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 The same sentences by the same voice on two cores: the plane has two replicas, our class runs in two processes, and
 TTS.api runs in one with torch's threads. What was spoken is read back by Whisper, so speed is not bought with words.
 
-    python -m benchmarks.speech [--rounds 3] [--sentences 24]
+    python -m benchmarks.speech [--rounds 3] [--sentences 24] [--json FILE]
 """
 
 import argparse
@@ -23,8 +23,9 @@ import numpy as np
 import soxr
 import tritonclient.grpc.aio as triton_aio
 
-from benchmarks.hearing import TEXT, Samples, Speech, error_rate, ratios, through_the_plane
+from benchmarks.hearing import TEXT, Samples, Speech, error_rate, measurements, ratios, through_the_plane
 from benchmarks.machine import machine
+from benchmarks.measurements import Measurement, add_json_option, write
 from benchmarks.mixed import RATE, tensor
 from serve.published import weight_set
 from serve.repository import read_model
@@ -34,6 +35,8 @@ from tests.fixtures_model_plane import start_plane
 
 IN_FLIGHT = 6
 PROCESSES = 2
+RATIOS = (("octavia, in process", "octavia, gRPC"), ("TTS.api in a loop", "octavia, gRPC"))
+"""Who is compared with whom: how many times as long the first takes."""
 LOOP = """
 import sys, time, warnings
 warnings.simplefilter("ignore")
@@ -136,6 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sentences", type=int, default=24)
+    add_json_option(parser)
     options = parser.parse_args()
     texts = sentences(options.sentences)
     with (
@@ -168,9 +172,12 @@ def main() -> None:
     for name, seconds in times.items():
         median = statistics.median(seconds)
         print(f"{name:24} {median:6.2f} s  real time factor {median / speech.seconds:.3f}")
-    print(ratios(times, "octavia, in process", "octavia, gRPC"))
-    print(ratios(times, "TTS.api in a loop", "octavia, gRPC"))
-    print(f"read back by Whisper: WER {error_rate(speech, heard):.3f}")
+    for slow, fast in RATIOS:
+        print(ratios(times, slow, fast))
+    wrong = error_rate(speech, heard)
+    print(f"read back by Whisper: WER {wrong:.3f}")
+    read_back = Measurement(name="word error rate, read back by Whisper", unit="", better="lower", values=(wrong,))
+    write(options.json, [*measurements(times, speech.seconds, RATIOS), read_back])
 
 
 if __name__ == "__main__":

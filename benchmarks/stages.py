@@ -4,14 +4,14 @@ For jobs of each kind on the sample and on longer files: the share of the wall t
 several steps ran divided among them, beside the weight it has in the percentage; and at some percentages what the job
 said it would still take, beside what it took.
 
-    python -m benchmarks.stages [--minutes 6] [--runs 2]
+    python -m benchmarks.stages [--minutes 6] [--runs 2] [--json FILE]
 """
 
 import argparse
 import asyncio
 import subprocess
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -24,6 +24,7 @@ from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.machine import machine
+from benchmarks.measurements import Measurement, add_json_option, write
 from benchmarks.minute import SAMPLE, build
 from orchestrator.database import make_engine
 from orchestrator.inference import Inference
@@ -47,6 +48,7 @@ STAGES: Mapping[str, str] = {
     "place": "merging",
     "write_subtitles": "merging",
     "render": "merging",
+    "measure": "merging",
 }
 """Of each durable step the stage it belongs to."""
 STEPS = sa.text(
@@ -90,7 +92,9 @@ async def measure(client: Client, engine: AsyncEngine, media: str, kind: str) ->
     return shares([(STAGES[row.step], row.began, row.ended) for row in rows if row.step in STAGES]), events
 
 
-async def run(minutes: int, runs: int, scratch: Path) -> None:
+async def run(minutes: int, runs: int, scratch: Path) -> list[Measurement]:
+    """Every kind on every file, printed as a table; the wall seconds of each stage as measurements."""
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     settings = Settings(data_dir=scratch / "data")
     async with (
         up(settings, private=True, say=lambda part: console.print(f"[dim]{part} …[/dim]")) as address,
@@ -112,19 +116,36 @@ async def run(minutes: int, runs: int, scratch: Path) -> None:
                 for _ in range(runs):
                     spent, events = await measure(client, engine, media, kind)
                     table.add_row(name, kind, *_row(kind, spent, events))
+                    for stage in WEIGHTS[kind]:
+                        found[name, kind, stage].append(spent[stage] / 100 * _seconds(events))
         await engine.dispose()
     console.print(table)
     console.print(machine())
+    return [
+        Measurement(
+            name=f"{kind} of {name}: {stage}",
+            unit="s",
+            better="lower",
+            values=tuple(percents),
+            section="where the time goes",
+            at={"picture": "jobs by stage", "bar": f"{kind} of {name}", "step": stage},
+        )
+        for (name, kind, stage), percents in found.items()
+    ]
 
 
 def _row(kind: str, spent: Counter[str], events: list[Any]) -> list[str]:
-    began, ended = (datetime.fromisoformat(events[at]["at"]) for at in (0, -1))
     told = foretold(events)
     return [
-        f"{(ended - began).total_seconds():.1f}",
+        f"{_seconds(events):.1f}",
         *(f"{spent[stage]:.1f} ({weight})" for stage, weight in WEIGHTS[kind].items()),
         *(f"{told[percent][0]:.1f} / {told[percent][1]:.1f}" if percent in told else "" for percent in AT),
     ]
+
+
+def _seconds(events: list[Any]) -> float:
+    began, ended = (datetime.fromisoformat(events[at]["at"]) for at in (0, -1))
+    return (ended - began).total_seconds()
 
 
 def repeated(video: Path, times: int, folder: Path) -> Path:
@@ -139,11 +160,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, default=6)
     parser.add_argument("--runs", type=int, default=2)
+    add_json_option(parser)
     options = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="octavia-stages-") as folder:
         Path(folder).chmod(0o755)
-        asyncio.run(run(options.minutes, options.runs, Path(folder)))
+        made = asyncio.run(run(options.minutes, options.runs, Path(folder)))
+    write(options.json, made)
 
 
 if __name__ == "__main__":

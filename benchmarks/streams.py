@@ -3,7 +3,7 @@
 Every job has a stream of its own (`GET /v1/jobs/{id}/events`), or every user one for all jobs (`--by user`,
 `GET /v1/events`). Jobs progress as a worker would report it; every stream must bring every report once and in order.
 
-    python -m benchmarks.streams [--users 50] [--jobs 20] [--rounds 10] [--by job|user]
+    python -m benchmarks.streams [--users 50] [--jobs 20] [--rounds 10] [--by job|user] [--json FILE]
 """
 
 import argparse
@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from uuid_utils.compat import uuid7
 
 from benchmarks.machine import machine
+from benchmarks.measurements import Measurement, add_json_option, latencies, write
 from orchestrator import migrations
 from orchestrator.accounts import api_tokens
 from orchestrator.accounts.models import User
@@ -149,7 +150,7 @@ def cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-async def run(url: str, make: Make, process: psutil.Process, options: argparse.Namespace) -> None:
+async def run(url: str, make: Make, process: psutil.Process, options: argparse.Namespace) -> list[Measurement]:
     by_secret = await populate(make, options.users, options.jobs)
     jobs = [job for each in by_secret.values() for job in each]
     paths = [
@@ -201,6 +202,16 @@ async def run(url: str, make: Make, process: psutil.Process, options: argparse.N
     print(f"{events} events in {took:.1f} s ({events / took:.0f} a second), each heard once and in order;", end=" ")
     print(f"from commit to receipt p50 {p50:.0f} ms, p99 {p99:.0f} ms")
     print(machine())
+    return measurements(f"{len(paths)} streams by {options.by}", events / took, after / MIB, heard.delays())
+
+
+def measurements(name: str, events_per_s: float, memory_mib: float, delays: Sequence[float]) -> list[Measurement]:
+    """What the followers cost one API process, and how soon they hear."""
+    rate = Measurement(
+        name=f"{name}: told", unit="events/s", better="higher", values=(events_per_s,), section="requests"
+    )
+    memory = Measurement(name=f"{name}: memory", unit="MiB", better="lower", values=(memory_mib,), section="requests")
+    return [rate, memory, *latencies(f"{name}: from commit to receipt", delays, "requests")]
 
 
 def main() -> None:
@@ -209,6 +220,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--by", choices=["job", "user"], default="job")
+    add_json_option(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="octavia-streams-") as name:
         folder = Path(name)
@@ -217,19 +229,20 @@ def main() -> None:
         settings = Settings(database_url=database.start(), api_port=free_port())
         migrations.upgrade(str(settings.database_url))
 
-        async def work(process: psutil.Process) -> None:
+        async def work(process: psutil.Process) -> list[Measurement]:
             engine = make_engine(str(settings.database_url))
             try:
-                await run(f"http://127.0.0.1:{settings.api_port}", sessions(engine), process, options)
+                return await run(f"http://127.0.0.1:{settings.api_port}", sessions(engine), process, options)
             finally:
                 await engine.dispose()
 
         variables = {"OCTAVIA_API_PORT": str(settings.api_port), "OCTAVIA_LOG_LEVEL": "WARNING"}
         try:
             with api_process(settings, folder, "api", **variables) as process:
-                asyncio.run(work(psutil.Process(process.pid)))
+                made = asyncio.run(work(psutil.Process(process.pid)))
         finally:
             database.stop()
+    write(options.json, made)
 
 
 if __name__ == "__main__":

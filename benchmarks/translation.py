@@ -8,7 +8,7 @@ unless told otherwise, and what transformers has no like of on a CPU; so float32
 The forced length is config.pbtxt's parameter `forced_tokens`, which no caller can set; the plane of this benchmark has
 a model repository of its own, in a temporary folder.
 
-    python -m benchmarks.translation [--rounds 3] [--sentences 64]
+    python -m benchmarks.translation [--rounds 3] [--sentences 64] [--json FILE]
 """
 
 import argparse
@@ -32,6 +32,7 @@ import tritonclient.grpc as triton
 
 from benchmarks.large_marian import make
 from benchmarks.machine import RESULTS, machine
+from benchmarks.measurements import Measurement, add_json_option, times_faster, write
 from benchmarks.mixed import tensor
 from serve.catalogue import load_catalogue
 from serve.models.base import WeightSet, bytes_column
@@ -253,6 +254,32 @@ def report(figures: dict[str, list[tuple[float, float]]], batches: dict[str, int
             print(f"{slow} / {fast}: clock {shown[0]}, processor {shown[1]}")
 
 
+def measurements(
+    figures: dict[str, list[tuple[float, float]]], batches: dict[str, int], count: int
+) -> list[Measurement]:
+    """Tokens a second of every contender, and the ratios on the clock."""
+    rates = [
+        Measurement(
+            name=_named(name),
+            unit="tokens/s",
+            better="higher",
+            values=tuple(count * FORCED / clock for clock, _ in runs),
+            section="peers",
+            note=f"batch {batches[name]}",
+        )
+        for name, runs in figures.items()
+    ]
+    clocks = {name: [clock for clock, _ in runs] for name, runs in figures.items()}
+    pairs = [(slow, fast) for slow, fast in RATIOS if {slow, fast} <= figures.keys()]
+    return rates + [
+        times_faster(f"{_named(fast)} against {_named(slow)}", clocks[slow], clocks[fast]) for slow, fast in pairs
+    ]
+
+
+def _named(contender: str) -> str:
+    return contender if contender == "transformers" else f"octavia, {contender}"
+
+
 def contenders(stack: ExitStack, without: Sequence[str]) -> list[Any]:
     """Everybody who takes part, started; the stack ends them."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -281,8 +308,8 @@ def contenders(stack: ExitStack, without: Sequence[str]) -> list[Any]:
     return everybody
 
 
-def compare(rounds: int, count: int, without: Sequence[str]) -> None:
-    """Starts everybody, lets each find its batch, and runs the rounds."""
+def compare(rounds: int, count: int, without: Sequence[str]) -> list[Measurement]:
+    """Starts everybody, lets each find its batch, runs the rounds, and prints what came of them."""
     make(WEIGHTS)
     texts = sentences(count)
     with ExitStack() as stack:
@@ -293,7 +320,9 @@ def compare(rounds: int, count: int, without: Sequence[str]) -> None:
             for each in everybody:
                 figures[each.name].append(timed(each, texts, each.batch))
                 print(each.name, *(f"{seconds:.2f}" for seconds in figures[each.name][-1]), flush=True)
-    report(figures, {each.name: each.batch for each in everybody}, count)
+    batches = {each.name: each.batch for each in everybody}
+    report(figures, batches, count)
+    return measurements(figures, batches, count)
 
 
 def main() -> None:
@@ -302,6 +331,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sentences", type=int, default=64)
     parser.add_argument("--without", nargs="*", choices=("plane", "transformers"), default=())
+    add_json_option(parser)
     parser.add_argument("--own", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -310,7 +340,7 @@ def main() -> None:
     elif options.peer:
         serve_lines(peer())
     else:
-        compare(options.rounds, options.sentences, options.without)
+        write(options.json, compare(options.rounds, options.sentences, options.without))
 
 
 if __name__ == "__main__":

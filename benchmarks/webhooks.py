@@ -3,7 +3,7 @@
 Every delivery is signed, new, and of an order of its own: the API verifies it, keeps it and enqueues its handling. No
 worker runs beside it.
 
-    python -m benchmarks.webhooks [--deliveries 2000] [--at-once 1,8,32]
+    python -m benchmarks.webhooks [--deliveries 2000] [--at-once 1,8,32] [--rounds 1] [--json FILE]
 """
 
 import argparse
@@ -18,6 +18,7 @@ import numpy as np
 from uuid_utils.compat import uuid7
 
 from benchmarks.machine import machine
+from benchmarks.measurements import Measurement, add_json_option, latencies, write
 from orchestrator import migrations
 from orchestrator.database import EmbeddedPostgres
 from orchestrator.local.ports import free_port
@@ -28,8 +29,8 @@ from tests.orchestrator.billing.payloads import NEW_SECRET, STARTER, event, orde
 TARGET_MS = 100.0
 
 
-async def deliver(client: httpx.AsyncClient, deliveries: int, at_once: int) -> None:
-    """Prints throughput and times of that many deliveries, so many under way at once."""
+async def deliver(client: httpx.AsyncClient, deliveries: int, at_once: int) -> tuple[float, list[float]]:
+    """Deliveries a second and the seconds of each, so many under way at once; printed as well."""
     buyer, taken = uuid7(), list[float]()
     bodies = [event("order.paid", order(purchase_of(buyer, STARTER))) for _ in range(deliveries)]
     waiting = iter(bodies)
@@ -52,9 +53,13 @@ async def deliver(client: httpx.AsyncClient, deliveries: int, at_once: int) -> N
         f" p99 {p99:6.1f} ms ({p99 / TARGET_MS:.2f} of the {TARGET_MS:.0f} ms allowed)",
         flush=True,
     )
+    return deliveries / seconds, taken
 
 
-async def run(url: str, deliveries: int, numbers: list[int]) -> None:
+async def run(url: str, deliveries: int, numbers: list[int], rounds: int) -> list[Measurement]:
+    """All numbers at once in turn, round by round."""
+    rates: dict[int, list[float]] = {at_once: [] for at_once in numbers}
+    waits: dict[int, list[float]] = {at_once: [] for at_once in numbers}
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         for _ in range(300):
             try:
@@ -63,15 +68,27 @@ async def run(url: str, deliveries: int, numbers: list[int]) -> None:
             except httpx.TransportError:
                 await asyncio.sleep(0.1)
         await deliver(client, 50, 4)
-        for at_once in numbers:
-            await deliver(client, deliveries, at_once)
+        for _ in range(rounds):
+            for at_once in numbers:
+                rate, taken = await deliver(client, deliveries, at_once)
+                rates[at_once].append(rate)
+                waits[at_once] += taken
     print(machine())
+    made = []
+    for at_once in numbers:
+        name = f"Polar's deliveries, {at_once} at once"
+        rate_of = {"name": f"{name}: taken in", "unit": "requests/s", "better": "higher", "section": "requests"}
+        made.append(Measurement.model_validate({**rate_of, "values": rates[at_once]}))
+        made += latencies(name, waits[at_once], "requests")
+    return made
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--deliveries", type=int, default=2000)
     parser.add_argument("--at-once", default="1,8,32")
+    parser.add_argument("--rounds", type=int, default=1)
+    add_json_option(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="octavia-webhooks-") as name:
         folder = Path(name)
@@ -90,9 +107,11 @@ def main() -> None:
         try:
             with api_process(settings, folder, "api", **variables):
                 numbers = [int(each) for each in options.at_once.split(",")]
-                asyncio.run(run(f"http://127.0.0.1:{settings.api_port}", options.deliveries, numbers))
+                url = f"http://127.0.0.1:{settings.api_port}"
+                made = asyncio.run(run(url, options.deliveries, numbers, options.rounds))
         finally:
             database.stop()
+    write(options.json, made)
 
 
 if __name__ == "__main__":

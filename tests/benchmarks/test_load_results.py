@@ -1,0 +1,33 @@
+"""What locust's runs say, as measurements."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from benchmarks.report.load import read_load
+
+
+def run(**changes: object) -> bytes:
+    request = {"count": 9, "failures": 1, "repeated": 2, "per_second": 3.0, "p50_ms": 4, "p95_ms": 5, "p99_ms": 6}
+    requests = [{"name": "GET /v1/jobs", **request}, {"name": "POST /v1/jobs", **request, "count": 0, "per_second": 0}]
+    return json.dumps([{"profile": "browse", "users": 2, "seconds": 5, "requests": requests, **changes}]).encode()
+
+
+def test_a_run_becomes_rates_and_quantiles_by_request_and_what_failed() -> None:
+    found = {each.name: each.values for each in read_load(run())}
+    assert found == {
+        "browse, 2 users: all requests": (3.0,),
+        "browse, 2 users: failed": (2.0,),
+        "browse, 2 users: refused and repeated": (4.0,),
+        "browse, 2 users, GET /v1/jobs: answered": (3.0,),
+        "browse, 2 users, GET /v1/jobs: p50": (4.0,),
+        "browse, 2 users, GET /v1/jobs: p95": (5.0,),
+        "browse, 2 users, GET /v1/jobs: p99": (6.0,),
+    }
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", run(requests=[{"name": "x"}])])
+def test_something_else_is_refused(content: bytes) -> None:
+    with pytest.raises(ValidationError):
+        read_load(content)
