@@ -45,13 +45,16 @@ HEAD_TYPE, GPU_TYPE = "ray.head.default", "gpu"
 HEAD_ID = "f" * 51 + "00000"
 """The id that the fake provider has for the head."""
 
-COMMANDS = (
+UNUSED_LISTS = (
     "initialization_commands",
     "setup_commands",
     "head_setup_commands",
     "worker_setup_commands",
     "head_start_ray_commands",
     "worker_start_ray_commands",
+    "cluster_synced_files",
+    "rsync_exclude",
+    "rsync_filter",
 )
 """Must be there, though nothing is to be set up."""
 
@@ -92,7 +95,9 @@ def autoscaling_config(cluster: Cluster, gcs_address: str) -> dict[str, Any]:
             GPU_TYPE: {"resources": worker, "node_config": {}, **bounds},
         },
         "head_node_type": HEAD_TYPE,
-        **dict.fromkeys(COMMANDS, []),
+        **{name: [] for name in UNUSED_LISTS},
+        **{name: {} for name in ("auth", "docker", "file_mounts")},
+        "file_mounts_sync_continuously": False,
     }
 
 

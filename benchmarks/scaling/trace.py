@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,11 @@ from benchmarks.machine import RESULTS, machine
 from benchmarks.scaling.arrivals import BURSTY, Arrival, Windows, arrivals, compressed, length
 from benchmarks.scaling.load import send
 from benchmarks.scaling.plane import CLUSTER_VARIABLE, Cluster
-from benchmarks.scaling.record import Batch, Record, Request, Sample, with_queue
+from benchmarks.scaling.record import Batch, Record, Request, Sample, read, with_queue
+from benchmarks.scaling.report import report
+from benchmarks.scaling.scaling import Scaling
 from benchmarks.scaling.standin import CONFIG
+from benchmarks.scaling.validation import starts_of
 from tests.fixtures_model_plane import Plane, start_plane
 from tests.fixtures_operation import write_serve_yaml
 
@@ -40,51 +43,6 @@ SHARED = (8 - 8 * 17 / 63) / 7
 
 PATIENT_END_S = 240
 """How long to wait after the last answer until no replica and no node is left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """How replicas and nodes follow the load. A node has one GPU, a replica takes it."""
-
-    max_nodes: int = 5
-    min_replicas: int = 0
-    target_ongoing_requests: float = 6
-    max_ongoing_requests: int = 16
-    max_batch: int = 8
-    preferred: int = 4
-    max_delay_s: float = 0.05
-    metrics_interval_s: float = 1
-    look_back_period_s: float = 5
-    upscale_delay_s: float = 2
-    downscale_delay_s: float = 40
-    idle_timeout_s: float = 25
-
-    def hurried(self, factor: float) -> "Scaling":
-        """For a trace shorter by `factor`: what waits before it shrinks waits less. What starts takes as long as ever."""
-        values = asdict(self)
-        values["downscale_delay_s"] = max(5.0, self.downscale_delay_s / factor)
-        values["idle_timeout_s"] = max(4.0, self.idle_timeout_s / factor)
-        return Scaling(**values)
-
-    def deployment(self) -> dict[str, Any]:
-        """As serve.yaml has it."""
-        return {
-            "num_replicas": "auto",
-            "max_ongoing_requests": self.max_ongoing_requests,
-            "max_queued_requests": 2000,
-            "ray_actor_options": {"num_cpus": 0.1, "num_gpus": 1},
-            "graceful_shutdown_timeout_s": 120,
-            "autoscaling_config": {
-                "min_replicas": self.min_replicas,
-                "initial_replicas": self.min_replicas,
-                "max_replicas": self.max_nodes,
-                "target_ongoing_requests": self.target_ongoing_requests,
-                "metrics_interval_s": self.metrics_interval_s,
-                "look_back_period_s": self.look_back_period_s,
-                "upscale_delay_s": self.upscale_delay_s,
-                "downscale_delay_s": self.downscale_delay_s,
-            },
-        }
 
 
 @contextmanager
@@ -124,16 +82,24 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def sample_of(raw: Mapping[str, Any], began: float) -> Sample:
-    """A line of the plane's samples."""
-    nodes, replicas = raw["nodes"], raw["replicas"]
-    return Sample(
-        at=raw["at"] - began,
-        nodes=nodes["active"] + nodes["idle"],
-        nodes_coming=nodes["pending"] + nodes["launching"],
-        replicas=replicas.get("RUNNING", 0),
-        replicas_starting=sum(replicas.get(state, 0) for state in ("STARTING", "PENDING_MIGRATION", "UPDATING")),
-    )
+def samples_of(raw: Sequence[Mapping[str, Any]], began: float) -> list[Sample]:
+    """The plane's samples.
+
+    Ray tells of a node that has just come up twice for a moment, as up and as still coming. So nodes that were asked
+    for are counted when they are, nodes that went when they go, and what is held is the difference.
+    """
+    found: list[Sample] = []
+    asked = gone = told_before = up_before = 0
+    for line in raw:
+        nodes, replicas = line["nodes"], line["replicas"]
+        up, told = nodes["active"] + nodes["idle"], nodes["pending"] + nodes["launching"]
+        asked += max(0, told - told_before)
+        gone += max(0, up_before - up)
+        asked = up + gone if told == 0 else max(asked, up + gone)
+        told_before, up_before = told, up
+        starting = sum(replicas.get(state, 0) for state in ("STARTING", "UPDATING"))
+        found.append(Sample(line["at"] - began, up, asked - gone - up, replicas.get("RUNNING", 0), starting))
+    return found
 
 
 def batch_of(raw: Mapping[str, Any], began: float) -> Batch:
@@ -162,7 +128,7 @@ def follow(folder: Path, scaling: Scaling, due: Sequence[Arrival], seconds: floa
         if scaling.min_replicas == 0:
             until_empty(folder / "samples", PATIENT_END_S)
         stop.set()
-        samples = [sample_of(line, began) for line in lines(folder / "samples")]
+        samples = samples_of(lines(folder / "samples"), began)
         batches = [batch_of(line, began) for line in lines(folder / "diary")]
     return Record(settings, requests, with_queue(samples, requests, batches), batches)
 
@@ -172,7 +138,7 @@ def tell(path: Path, began: float, stop: threading.Event) -> None:
     before = None
     while not stop.wait(1):
         if seen := lines(path):
-            now = sample_of(seen[-1], began)
+            now = samples_of(seen, began)[-1]
             shape = now.nodes, now.nodes_coming, now.replicas, now.replicas_starting
             if shape != before:
                 print(
@@ -207,10 +173,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--name", default="scaling-trace")
+    parser.add_argument("--calibration", default="scaling-calibration", help="another run, for the start times")
     options = parser.parse_args()
     record = traced(options.minutes, options.seed)
-    record.write(RESULTS / f"{options.name}.json")
-    print(RESULTS / f"{options.name}.json")
+    path = RESULTS / f"{options.name}.json"
+    record.write(path)
+    print(path)
+    calibration = RESULTS / f"{options.calibration}.json"
+    starts = starts_of(read(calibration if calibration.exists() else path))
+    report(record, starts, RESULTS, options.name)
 
 
 if __name__ == "__main__":
