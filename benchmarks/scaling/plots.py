@@ -69,7 +69,9 @@ def plot_fleets(rows: Mapping[str, tuple[float, float]], slo_s: float, path: Pat
     figure, (hours, latency) = plt.subplots(1, 2, figsize=(12, 4), sharey=True)
     names = list(rows)
     for axes, index, label in ((hours, 0, "GPU-hours"), (latency, 1, "p95 latency in s")):
-        bars = axes.barh(names, [rows[name][index] for name in names], color=["#f58518", *["#4c78a8"] * (len(names) - 1)])
+        bars = axes.barh(
+            names, [rows[name][index] for name in names], color=["#f58518", *["#4c78a8"] * (len(names) - 1)]
+        )
         axes.bar_label(bars, fmt="%.2f", padding=3)
         axes.set_xlabel(label)
         axes.margins(x=0.15)

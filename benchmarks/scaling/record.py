@@ -120,9 +120,7 @@ def area(steps: Iterable[tuple[float, float]]) -> float:
 
 def counts(intervals: Iterable[tuple[float, float, int]], times: Sequence[float]) -> Iterator[int]:
     """For each of the ascending times, the sum of the weights of the intervals (begin, end, weight) that hold it."""
-    changes = sorted(
-        change for began, ended, weight in intervals for change in ((began, weight), (ended, -weight))
-    )
+    changes = sorted(change for began, ended, weight in intervals for change in ((began, weight), (ended, -weight)))
     index, value = 0, 0
     for at in times:
         while index < len(changes) and changes[index][0] <= at:

@@ -1,6 +1,6 @@
 """What a trace showed, against fixed fleets and against the simulator.
 
-    python -m benchmarks.scaling.report [--name scaling-trace] [--calibration scaling-calibration]
+python -m benchmarks.scaling.report [--name scaling-trace] [--calibration scaling-calibration]
 """
 
 import argparse

@@ -116,7 +116,9 @@ def until_empty(samples: Path, patience_s: float) -> None:
         time.sleep(1)
 
 
-def follow(folder: Path, scaling: Scaling, due: Sequence[Arrival], seconds: float, settings: Mapping[str, Any]) -> Record:
+def follow(
+    folder: Path, scaling: Scaling, due: Sequence[Arrival], seconds: float, settings: Mapping[str, Any]
+) -> Record:
     """Runs the trace; returns when it is over and everything has been taken away (or PATIENT_END_S are over)."""
     with started(folder, scaling) as plane:
         began = time.time()
