@@ -61,7 +61,10 @@ class Plane:
 
 
 def start_plane(log: Path, *, module: str = "serve", **environment: str) -> Plane:
-    """Starts a plane, or another module that serves like it, and waits for its ready line. AssertionError with its log when it ends before that."""
+    """Starts a plane, or another module that serves like one, and waits for its ready line.
+
+    AssertionError with its log when it ends before that.
+    """
     grpc, http, metrics = free_ports(3)
     ports = {"GRPC": grpc, "HTTP": http, "METRICS": metrics}
     settings = {f"OCTAVIA_SERVE_{kind}_PORT": str(port) for kind, port in ports.items()}

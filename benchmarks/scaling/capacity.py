@@ -1,7 +1,7 @@
 """How many machines a day of videos needs, what a minute costs, and what gives way next.
 
-The same simulator that `benchmarks.scaling.trace` is held against, fed with a day of minutes of video, once for each
-model. What a part costs is measured by `benchmarks.scaling.measure`; what a GPU is able to do is cited, because there is
+The simulator that is held against `benchmarks.scaling.trace`, fed with a day of minutes of video, once for each model.
+What a part costs is measured by `benchmarks.scaling.measure`; what a GPU is able to do is cited, because there is
 none: benchmarks/scaling/capacity.toml has every such figure with its source, and they are printed.
 
     python -m benchmarks.scaling.capacity [--minutes-a-day 1000000] [--gpu a10g] [--price 1.006] [--seed 1]

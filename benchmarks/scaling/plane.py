@@ -2,9 +2,9 @@
 Kubernetes), which adds and removes nodes with one logical GPU each. The nodes are those of Ray's fake node provider:
 a real raylet each, all on this machine.
 
-`python -m benchmarks.scaling.plane` prints a ready line as `python -m serve` does, and serves until SIGTERM. Application,
-proxies and ports are those of `serve.plane`; only the Ray beneath is another. Every SAMPLE_S a line with the nodes and
-replicas goes to a file.
+`python -m benchmarks.scaling.plane` prints a ready line as `python -m serve` does, and serves until SIGTERM. Its
+application, proxies and ports are those of `serve.plane`; only the Ray beneath is another. Every SAMPLE_S a line with
+the nodes and replicas goes to a file.
 
 Ray's AutoscalingCluster, made for this, begins and ends with `ray stop --force`, which kills every Ray of the machine;
 here processes are found by descent. And it wants a file of defaults that Ray's wheel lacks
@@ -166,7 +166,7 @@ def keep_sampling(address: str, cluster: Cluster) -> None:
             try:
                 file.write(json.dumps(sample(address, cluster.model)) + "\n")
                 file.flush()
-            except Exception:  # noqa: BLE001 - Ray raises whatever its RPCs do
+            except Exception:
                 log.warning("no sample", exc_info=True)
             time.sleep(max(0.05, SAMPLE_S - (time.monotonic() - began)))
 

@@ -109,7 +109,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def area(steps: Iterable[tuple[float, float]]) -> float:
-    """The area beneath a step function given by (time, value from then on); what follows the last time counts nothing."""
+    """The area beneath a step function given by (time, value from then on), up to the last time."""
     total, before = 0.0, None
     for at, value in steps:
         if before is not None:

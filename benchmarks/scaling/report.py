@@ -16,8 +16,8 @@ from benchmarks.scaling.record import Record, percentile, read
 from benchmarks.scaling.validation import Starts, figures, simulated, smallest_fleet, starting_times, starts_of
 
 SLO_S = 15.0
-"""95 % of the windows are to be answered within this, and none lost. A four-minute video is promised within three minutes
-(its 27 windows are heard side by side); a wait of 15 s, most of it for a node, is a twelfth of that."""
+"""95 % of the windows are to be answered within this, and none lost. A four-minute video is promised within three
+minutes (its 27 windows are heard side by side); a wait of 15 s, most of it for a node, is a twelfth of that."""
 
 console = Console(width=140)
 

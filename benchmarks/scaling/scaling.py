@@ -6,8 +6,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """A node has one GPU, a replica takes it. Times are seconds. The values are those that the simulator found to hold the
-    trace's SLO with few GPU-hours, before the trace was run."""
+    """A node has one GPU, a replica takes it. Times are seconds.
+
+    The values are those with which the simulator held the trace's SLO at few GPU-hours, before the trace was run.
+    """
 
     max_nodes: int = 5
     min_replicas: int = 0
@@ -23,7 +25,7 @@ class Scaling:
     idle_timeout_s: float = 25
 
     def hurried(self, factor: float) -> "Scaling":
-        """For a trace shorter by `factor`: what waits before it shrinks waits less. What starts takes as long as ever."""
+        """For a trace shorter by `factor`: what waits before it shrinks waits less; what starts takes as long."""
         values = asdict(self)
         values["downscale_delay_s"] = max(5.0, self.downscale_delay_s / factor)
         values["idle_timeout_s"] = max(4.0, self.idle_timeout_s / factor)

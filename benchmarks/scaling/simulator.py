@@ -1,8 +1,8 @@
-"""A discrete-event simulator of the model plane on a cluster that grows and shrinks. Pure: the same seed, the same result.
+"""A discrete-event simulator of the model plane on a cluster that grows and shrinks. Pure: same seed, same result.
 
-Requests arrive; each goes to the emptier of two replicas that have room (Ray's power of two choices), or waits in front.
-A replica batches as `serve.batching` does. Every `tick_s` Serve's policy says how many replicas there should be; a
-replica needs a place on a node, and where there is none a node is asked for. A node on which nothing has run for
+Requests arrive; each goes to the emptier of two replicas that have room (Ray's power of two choices), or waits in
+front. A replica batches as `serve.batching` does. Every `tick_s` Serve's policy says how many replicas there should be;
+a replica needs a place on a node, and where there is none a node is asked for. A node on which nothing has run for
 `idle_timeout_s` is taken away.
 """
 
@@ -275,9 +275,7 @@ class Simulation:
     def _fill(self, replica: _Replica) -> None:
         """Takes in what waits in front."""
         while self._front and replica.running and replica.ongoing < self._model.max_ongoing:
-            index, _ = request = self._front.popleft()
-            del index
-            replica.queue.append(request)
+            replica.queue.append(self._front.popleft())
 
     # replicas and nodes
 

@@ -2,9 +2,9 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 from benchmarks.scaling.policy import Policy
 from benchmarks.scaling.record import Record, Sample, percentile
@@ -45,7 +45,7 @@ def starting_times(samples: Sequence[Sample]) -> tuple[list[float], list[float],
     replicas: list[float] = []
     ups: list[float] = []
     asked = last_up = None
-    for before, now in zip(samples, samples[1:], strict=False):
+    for before, now in pairwise(samples):
         if now.nodes_coming and asked is None:
             asked = now.at
         came = now.nodes - before.nodes
@@ -170,8 +170,3 @@ def figures(seen: Record | Outcome) -> Figures:
         seen.replica_seconds(),
         seen.peak_held(),
     )
-
-
-def told(starts: Starts) -> Mapping[str, Any]:
-    """For a table."""
-    return asdict(starts)

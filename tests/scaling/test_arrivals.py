@@ -1,6 +1,7 @@
 """Arrivals are those of a Poisson process with the rate of each phase, and the same again for the same seed."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_nothing_arrives_in_silence_and_each_phase_has_about_its_rate() -> None:
 
 def test_gaps_vary_as_much_as_their_mean() -> None:
     times = [each.at for each in arrivals([Phase(4000, 5)], SIZES, 2)]
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(times)]
     mean = sum(gaps) / len(gaps)
     deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
     assert deviation / mean == pytest.approx(1, abs=0.05)
