@@ -9,6 +9,7 @@ none: benchmarks/scaling/capacity.toml has every such figure with its source, an
 
 import argparse
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.machine import machine
 from benchmarks.scaling.bottlenecks import parts
-from benchmarks.scaling.demand import HOUR_S, day
+from benchmarks.scaling.demand import HOUR_S, day, rates
 from benchmarks.scaling.measure import MEASURED
 from benchmarks.scaling.policy import Policy
 from benchmarks.scaling.record import percentile
@@ -86,15 +87,17 @@ def simulate(work: Work, minutes_a_day: float, data: Mapping[str, Any], seed: in
         replica_start_s=float(data["start"]["replica_s"]),
         idle_timeout_s=float(scaling["idle_timeout_s"]),
     )
+    hours = data["day"]["hours"]
+    load = rates(minutes_a_day, float(video["minutes"]), hours)[0] * float(video["minutes"]) * work.seconds
     simulation = Simulation(
         Model(sum, max_ongoing=max(2, round(2 * target))),
         machines,
         policy,
         tick_s=TICK_S,
         sample_s=SAMPLE_S,
+        initial=math.ceil(load / float(data["limits"]["utilization"])),  # the day before leaves what its night needs
         seed=seed,
     )
-    hours = data["day"]["hours"]
     arrivals = day(minutes_a_day, float(video["minutes"]), hours, work.seconds, seed)
     return simulation.run(arrivals, until=len(hours) * HOUR_S)
 
