@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.scaling.bottlenecks import manifest_limits, parts
-from benchmarks.scaling.capacity import DATA, answer, control_plane_dollars, simulate, works
+from benchmarks.scaling.capacity import DATA, Answer, answer, cheapest, control_plane_dollars, simulate, works
 from benchmarks.scaling.demand import HOUR_S, day, rates
 from benchmarks.scaling.measure import Seen, group
 
@@ -56,13 +56,21 @@ def test_a_day_has_as_many_minutes_as_it_should(data: dict[str, Any]) -> None:
 def test_a_day_answers_all_and_its_machines_do_the_work(data: dict[str, Any]) -> None:
     short = {**data, "day": {**data["day"], "hours": [1, 3, 1]}}
     whisper, *_ = works(short, MEASURED, gpus=True)
-    outcome = simulate(whisper, 6_000, short, seed=2)
-    found = answer(whisper, outcome, short, gpu_price=2.0)
+    outcome = simulate(whisper, 6_000, short, target=5, seed=2)
+    found = answer(whisper, outcome, short, target=5, gpu_price=2.0)
     assert found.lost == 0
     assert found.peak_nodes >= found.mean_nodes >= found.utilization
     work = sum(seconds for _, seconds in day(6_000, short["video"]["minutes"], [1, 3, 1], whisper.seconds, 2))
     assert outcome.busy_s == pytest.approx(work)
     assert found.dollars == pytest.approx(found.mean_nodes * outcome.end / 3600 * 2.0)
+
+
+def test_the_cheapest_in_time_is_the_answer_and_the_quickest_where_none_is(data: dict[str, Any]) -> None:
+    whisper, *_ = works(data, MEASURED, gpus=True)
+    times = ((5, 9), (9, 5), (40, 1))
+    dear, cheap, slow = (Answer(whisper, 1, 1, 1.0, 1, 0.5, p95, 0, dollars) for p95, dollars in times)
+    assert cheapest([dear, cheap, slow], 30) is cheap
+    assert cheapest([slow, cheap], 2) is cheap
 
 
 def test_without_gpus_the_measured_models_take_the_place_of_the_cited(data: dict[str, Any]) -> None:
