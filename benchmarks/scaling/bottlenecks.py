@@ -63,7 +63,7 @@ def parts(
         ),
         Part("workers", cores("worker") / WORKER_CORES, most["octavia-worker"], f"of {WORKER_CORES} core each", here),
         Part(
-            "PostgreSQL commits",
+            "PostgreSQL, transactions that write",
             peak_minutes_per_s * float(cost["commits"]),
             use * float(measured["commits_per_second"]),
             "a second",

@@ -1,7 +1,7 @@
 """What a minute of video costs each part of Octavia, by one job on this machine; written to benchmarks/results/.
 
 A minute of video is dubbed with everything running for itself. Of each kind of process the CPU time is counted from
-before to after the job, so other work on the machine changes little; of the database its commits and log, of the
+before to after the job, so other work on the machine changes little; of the database its writing transactions and log, of the
 storage its growth. What an idle system spends is measured before and taken off. Then how many commits a second the
 database takes from eight connections, and what the disk takes.
 
@@ -44,6 +44,9 @@ GROUPS: Mapping[str, str] = {
     r"postgres": "database",
     r"ray::|raylet|gcs_server|ray/": "ray",
 }
+WRITES = sa.text("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+"""The next transaction's number. Only those that write are given one, so its growth counts them."""
+
 CONNECTIONS = 8
 DATABASE_S = 5.0
 DISK_BYTES, PIECE_BYTES = 256 * 2**20, 8 * 2**20
@@ -51,7 +54,7 @@ DISK_BYTES, PIECE_BYTES = 256 * 2**20, 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """CPU seconds of each kind of process, commits and bytes of the database's log, bytes in the storage."""
+    """CPU seconds of each kind of process, writing transactions and bytes of the database's log, bytes in the storage."""
 
     cpu_s: Mapping[str, float]
     commits: float
@@ -86,9 +89,9 @@ def group(command: str) -> str | None:
 
 
 def cpu_seconds(parent: psutil.Process) -> dict[str, float]:
-    """Of each kind of process below `parent`, with those of its children that have ended."""
+    """Of each kind of process from `parent` on, with those of its children that have ended."""
     spent: Counter[str] = Counter()
-    for process in parent.children(recursive=True):
+    for process in [parent, *parent.children(recursive=True)]:
         try:
             name = group(" ".join(process.cmdline()) or process.name())
             times = process.cpu_times()
@@ -106,15 +109,16 @@ def model_calls(address: str) -> dict[str, int]:
     return {each["name"]: int(each.get("inference_count", 0)) for each in stats if each["name"] in MODELS}
 
 
-async def look(engine: AsyncEngine, storage: Path, model_address: str) -> Seen:
-    """Everything, now."""
-    await asyncio.sleep(1.5)  # PostgreSQL's counters are as late
+async def look(engine: AsyncEngine, data: Path, model_address: str) -> Seen:
+    """Everything, now. `data` is the data folder."""
     async with engine.connect() as connection:
-        commits = await connection.scalar(sa.text("select sum(xact_commit) from pg_stat_database"))
+        commits = await connection.scalar(WRITES)
         log = await connection.scalar(sa.text("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"))
-    files = sum(path.stat().st_size for path in storage.rglob("*") if path.is_file())
+    files = sum(path.stat().st_size for path in (data / "storage").rglob("*") if path.is_file())
     calls = await asyncio.to_thread(model_calls, model_address)
-    return Seen(cpu_seconds(psutil.Process()), float(commits or 0), float(log or 0), float(files), calls)
+    database = psutil.Process(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
+    cpu_s = cpu_seconds(psutil.Process()) | {"database": cpu_seconds(database).get("database", 0.0)}
+    return Seen(cpu_s, float(commits or 0), float(log or 0), float(files), calls)
 
 
 async def commits_per_second(engine: AsyncEngine) -> float:
@@ -156,7 +160,7 @@ def disk_bytes_per_second(folder: Path) -> float:
 async def measure(idle_s: float, jobs: int, scratch: Path) -> dict[str, Any]:
     """Everything that is measured."""
     settings = Settings(data_dir=scratch / "data")
-    storage = scratch / "data" / "storage"
+    data = settings.data_dir
     async with (
         up(settings, private=True, say=print) as address,
         Client(address.api_url, address.token) as client,
@@ -174,19 +178,19 @@ async def measure(idle_s: float, jobs: int, scratch: Path) -> dict[str, Any]:
             return str((await client.job(job["id"]))["status"])
 
         await dub(SAMPLE)  # warms up
-        before = await look(engine, storage, address.model_address)
+        before = await look(engine, data, address.model_address)
         began = time.monotonic()
         await asyncio.sleep(idle_s)
-        idle = (await look(engine, storage, address.model_address)).since(before)
+        idle = (await look(engine, data, address.model_address)).since(before)
         idle_took = time.monotonic() - began
-        before = await look(engine, storage, address.model_address)
+        before = await look(engine, data, address.model_address)
         began = time.monotonic()
         for _ in range(jobs):
             status = await dub(minute)
             if status != "completed":
                 raise RuntimeError(f"the job ended as {status}")
         took = time.monotonic() - began
-        spent = (await look(engine, storage, address.model_address)).since(before, idle, (took + 1.5) / idle_took)
+        spent = (await look(engine, data, address.model_address)).since(before, idle, took / idle_took)
         minutes = jobs * SECONDS / 60
         found = {
             "minutes": minutes,

@@ -87,7 +87,7 @@ def test_the_part_nearest_to_its_end_comes_first_and_twice_the_load_takes_twice_
     nodes = {"whisper": 1.0, "coqui": 1.0, "cpu": 1.0}
     found = parts(1.0, MEASURED, data["limits"], nodes)
     assert [each.share for each in found] == sorted((each.share for each in found), reverse=True)
-    database = next(each for each in found if each.name == "PostgreSQL commits")
+    database = next(each for each in found if each.name == "PostgreSQL, transactions that write")
     assert database.share == pytest.approx(50 / 70)
     twice = next(each for each in parts(2.0, MEASURED, data["limits"], nodes) if each.name == database.name)
     assert twice.share == pytest.approx(2 * database.share)
