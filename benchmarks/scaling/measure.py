@@ -1,9 +1,9 @@
 """What a minute of video costs each part of Octavia, by one job on this machine; written to benchmarks/results/.
 
 A minute of video is dubbed with everything running for itself. Of each kind of process the CPU time is counted from
-before to after the job, so other work on the machine changes little; of the database its writing transactions and log, of the
-storage its growth. What an idle system spends is measured before and taken off. Then how many commits a second the
-database takes from eight connections, and what the disk takes.
+before to after the job, so other work on the machine changes little; of the database its transactions that write and
+its log; of the storage its growth. What an idle system spends is measured before and taken off. Then how many commits a
+second the database takes from eight connections, and what the disk takes.
 
     python -m benchmarks.scaling.measure [--idle 20] [--jobs 2]
 """
@@ -54,7 +54,7 @@ DISK_BYTES, PIECE_BYTES = 256 * 2**20, 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """CPU seconds of each kind of process, writing transactions and bytes of the database's log, bytes in the storage."""
+    """CPU seconds of each kind of process, transactions that write, bytes of the database's log and in the storage."""
 
     cpu_s: Mapping[str, float]
     commits: float
