@@ -255,7 +255,10 @@ def main() -> None:
             if each is not best[work]
         )
         console.print(f"the other targets: {others}")
-        title = f"{minutes:,.0f} minutes of video a day without GPUs, on vCPUs like this machine's"
+        weights = measured["weights"]
+        title = (
+            f"{minutes:,.0f} minutes a day without GPUs: the smaller models of the {weights} set, on vCPUs like these"
+        )
         tell(minutes, [best[work] for work in on_cpus], control, title)
     assumptions(everything, data, options.gpu, price)
 
