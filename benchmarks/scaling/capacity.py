@@ -50,11 +50,22 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Following:
+    """Minutes of video under way that a replica should have, and the seconds that they are averaged over."""
+
+    target: float
+    look_back_s: float
+
+    def __str__(self) -> str:
+        return f"{self.target:g} / {self.look_back_s:g} s"
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Machines for one model over a day."""
 
     work: Work
-    target: float
+    following: Following
     peak_nodes: int
     mean_nodes: float
     replicas_per_node: int
@@ -77,11 +88,13 @@ def works(data: Mapping[str, Any], measured: Mapping[str, Any], *, gpus: bool) -
     return found
 
 
-def simulate(work: Work, minutes_a_day: float, data: Mapping[str, Any], target: float, seed: int) -> Outcome:
-    """A day of this model, with so many minutes of video under way that a replica should have."""
+def simulate(work: Work, minutes_a_day: float, data: Mapping[str, Any], following: Following, seed: int) -> Outcome:
+    """A day of this model."""
     scaling, video = data["scaling"], data["video"]
     per_node = int(scaling["cpus_per_node"] if work.device == "cpu" else scaling["replicas_per_gpu"])
-    policy = Policy(1, UNBOUNDED, target, float(scaling["upscale_delay_s"]), float(scaling["downscale_delay_s"]))
+    policy = Policy(
+        1, UNBOUNDED, following.target, float(scaling["upscale_delay_s"]), float(scaling["downscale_delay_s"])
+    )
     machines = Machines(
         UNBOUNDED,
         per_node,
@@ -92,9 +105,10 @@ def simulate(work: Work, minutes_a_day: float, data: Mapping[str, Any], target: 
     hours = data["day"]["hours"]
     load = rates(minutes_a_day, float(video["minutes"]), hours)[0] * float(video["minutes"]) * work.seconds
     simulation = Simulation(
-        Model(sum, max_ongoing=max(2, round(2 * target))),
+        Model(sum, max_ongoing=max(2, round(2 * following.target))),
         machines,
         policy,
+        look_back_s=following.look_back_s,
         tick_s=TICK_S,
         sample_s=SAMPLE_S,
         initial=math.ceil(load / float(data["limits"]["utilization"])),  # the day before leaves what its night needs
@@ -104,7 +118,7 @@ def simulate(work: Work, minutes_a_day: float, data: Mapping[str, Any], target: 
     return simulation.run(arrivals, until=len(hours) * HOUR_S)
 
 
-def answer(work: Work, outcome: Outcome, data: Mapping[str, Any], target: float, gpu_price: float) -> Answer:
+def answer(work: Work, outcome: Outcome, data: Mapping[str, Any], following: Following, gpu_price: float) -> Answer:
     """What the day came to."""
     scaling = data["scaling"]
     cpus = int(scaling["cpus_per_node"])
@@ -112,7 +126,7 @@ def answer(work: Work, outcome: Outcome, data: Mapping[str, Any], target: float,
     per_node = cpus if work.device == "cpu" else int(scaling["replicas_per_gpu"])
     return Answer(
         work,
-        target,
+        following,
         outcome.peak_held(),
         outcome.exact_gpu_s / outcome.end,
         per_node,
@@ -123,20 +137,20 @@ def answer(work: Work, outcome: Outcome, data: Mapping[str, Any], target: float,
     )
 
 
-def _try(given: tuple[Work, float, Mapping[str, Any], float, float, int]) -> Answer:
-    work, minutes_a_day, data, target, gpu_price, seed = given
-    return answer(work, simulate(work, minutes_a_day, data, target, seed), data, target, gpu_price)
+def _try(given: tuple[Work, float, Mapping[str, Any], Following, float, int]) -> Answer:
+    work, minutes_a_day, data, following, gpu_price, seed = given
+    return answer(work, simulate(work, minutes_a_day, data, following, seed), data, following, gpu_price)
 
 
 def tried(
     models: Sequence[Work], minutes_a_day: float, data: Mapping[str, Any], gpu_price: float, seed: int
 ) -> list[list[Answer]]:
-    """For each model an answer for each target."""
-    targets = [float(each) for each in data["scaling"]["target_ongoing_requests"]]
-    given = [(work, minutes_a_day, data, target, gpu_price, seed) for work in models for target in targets]
+    """For each model an answer for each way to follow the load."""
+    ways = [Following(*map(float, each)) for each in data["scaling"]["following"]]
+    given = [(work, minutes_a_day, data, way, gpu_price, seed) for work in models for way in ways]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         answers = list(pool.map(_try, given))
-    return [answers[index : index + len(targets)] for index in range(0, len(answers), len(targets))]
+    return [answers[index : index + len(ways)] for index in range(0, len(answers), len(ways))]
 
 
 def cheapest(answers: Sequence[Answer], p95_s: float) -> Answer:
@@ -159,7 +173,7 @@ def tell(minutes_a_day: float, answers: Sequence[Answer], control: float, title:
         "model",
         "device",
         "s/min",
-        "target",
+        "follows",
         "peak nodes",
         "mean nodes",
         "busy",
@@ -174,7 +188,7 @@ def tell(minutes_a_day: float, answers: Sequence[Answer], control: float, title:
             each.work.model,
             "GPU" if each.work.device == "gpu" else f"{each.replicas_per_node} vCPU",
             f"{each.work.seconds:.2f}",
-            f"{each.target:g}",
+            f"{each.following}",
             f"{each.peak_nodes}",
             f"{each.mean_nodes:.1f}",
             f"{each.utilization:.0%}",
@@ -249,12 +263,12 @@ def main() -> None:
         tell(minutes, answers, control, f"{minutes:,.0f} minutes of video a day, GPU node at ${price:g} an hour")
         bottlenecks(minutes, answers, measured, data)
         others = ", ".join(
-            f"{each.work.model} {each.target:g}: ${each.dollars:,.2f}, p95 {each.p95_s:.0f} s"
+            f"{each.work.model} {each.following}: ${each.dollars:,.2f}, p95 {each.p95_s:.0f} s"
             for work in on_gpus
             for each in found[work]
             if each is not best[work]
         )
-        console.print(f"the other targets: {others}")
+        console.print(f"the other ways to follow the load: {others}")
         weights = measured["weights"]
         title = (
             f"{minutes:,.0f} minutes a day without GPUs: the smaller models of the {weights} set, on vCPUs like these"

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from benchmarks.scaling.bottlenecks import manifest_limits, parts
-from benchmarks.scaling.capacity import DATA, Answer, answer, cheapest, control_plane_dollars, simulate, works
+from benchmarks.scaling.capacity import (
+    DATA,
+    Answer,
+    Following,
+    answer,
+    cheapest,
+    control_plane_dollars,
+    simulate,
+    works,
+)
 from benchmarks.scaling.demand import HOUR_S, day, rates
 from benchmarks.scaling.measure import Seen, group
 
@@ -23,6 +32,9 @@ MEASURED: Mapping[str, Any] = {  # of no machine: numbers to calculate with
         "storage_bytes": 1e7,
     },
 }
+
+
+OVERLAY = Following(5, 30)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +68,8 @@ def test_a_day_has_as_many_minutes_as_it_should(data: dict[str, Any]) -> None:
 def test_a_day_answers_all_and_its_machines_do_the_work(data: dict[str, Any]) -> None:
     short = {**data, "day": {**data["day"], "hours": [1, 3, 1]}}
     whisper, *_ = works(short, MEASURED, gpus=True)
-    outcome = simulate(whisper, 6_000, short, target=5, seed=2)
-    found = answer(whisper, outcome, short, target=5, gpu_price=2.0)
+    outcome = simulate(whisper, 6_000, short, OVERLAY, seed=2)
+    found = answer(whisper, outcome, short, OVERLAY, gpu_price=2.0)
     assert found.lost == 0
     assert found.peak_nodes >= found.mean_nodes >= found.utilization
     work = sum(seconds for _, seconds in day(6_000, short["video"]["minutes"], [1, 3, 1], whisper.seconds, 2))
@@ -68,7 +80,7 @@ def test_a_day_answers_all_and_its_machines_do_the_work(data: dict[str, Any]) ->
 def test_the_cheapest_in_time_is_the_answer_and_the_quickest_where_none_is(data: dict[str, Any]) -> None:
     whisper, *_ = works(data, MEASURED, gpus=True)
     times = ((5, 9), (9, 5), (40, 1))
-    dear, cheap, slow = (Answer(whisper, 1, 1, 1.0, 1, 0.5, p95, 0, dollars) for p95, dollars in times)
+    dear, cheap, slow = (Answer(whisper, OVERLAY, 1, 1.0, 1, 0.5, p95, 0, dollars) for p95, dollars in times)
     assert cheapest([dear, cheap, slow], 30) is cheap
     assert cheapest([slow, cheap], 2) is cheap
 
