@@ -14,7 +14,7 @@ export PYTHONWARNINGS ?= ignore
 STARTER := OCTAVIA_WEIGHTS=starter
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint up soak bench pages serving accounts billing streams load upgrades triton k8s weights setup system browser node kubectl monitoring haproxy clean
+.PHONY: help demo test lint up soak bench pages serving scaling accounts billing streams load upgrades triton k8s weights setup system browser node kubectl monitoring haproxy clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -52,6 +52,12 @@ serving: weights ## The model plane against its own classes and against peers; o
 	$(STARTER) $(BIN)/python -m benchmarks.resilience
 	$(STARTER) $(BIN)/python -m benchmarks.memory
 	$(STARTER) $(BIN)/python -m benchmarks.autoscaling
+
+scaling: weights ## 20 minutes of bursts on nodes that come and go; then how many GPUs a day of videos needs, and at what cost
+	$(STARTER) $(BIN)/python -m benchmarks.scaling.trace --minutes 2 --seed 7 --name scaling-calibration
+	$(STARTER) $(BIN)/python -m benchmarks.scaling.trace
+	$(STARTER) $(BIN)/python -m benchmarks.scaling.measure
+	$(STARTER) $(BIN)/python -m benchmarks.scaling.capacity
 
 accounts: setup ## Does time tell whether an address is known; do a hundred logins leave the API to others
 	$(BIN)/python -m benchmarks.logins

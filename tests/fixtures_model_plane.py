@@ -60,14 +60,17 @@ class Plane:
         return self.process.wait(timeout=150)
 
 
-def start_plane(log: Path, **environment: str) -> Plane:
-    """Starts a plane and waits for its ready line. AssertionError with its log when it ends before that."""
+def start_plane(log: Path, *, module: str = "serve", **environment: str) -> Plane:
+    """Starts a plane, or another module that serves like one, and waits for its ready line.
+
+    AssertionError with its log when it ends before that.
+    """
     grpc, http, metrics = free_ports(3)
     ports = {"GRPC": grpc, "HTTP": http, "METRICS": metrics}
     settings = {f"OCTAVIA_SERVE_{kind}_PORT": str(port) for kind, port in ports.items()}
     with log.open("ab") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "serve"],
+            [sys.executable, "-m", module],
             env={**os.environ, **settings, "OCTAVIA_WEIGHTS": "starter", **environment},
             stdout=subprocess.PIPE,
             stderr=errors,
