@@ -2,7 +2,7 @@
 
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,18 @@ class Obedient:
         del weights
         self._diary = Path(parameters["diary"])
         self._memory_rows = int(parameters.get("memory_rows", "2"))
+
+    def load(self) -> None:
+        self._diary.touch()
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        return [{"name": "obedient"}]
+
+    def lane(self, inputs: Tensors) -> Hashable:
+        return texts(inputs, "LANE", len(inputs["SECONDS"]))[0]
+
+    def size(self, inputs: Tensors) -> int:
+        return len(inputs["SECONDS"])
 
     def infer(self, batch: Sequence[Tensors], requested: Sequence[set[str]]) -> list[Answer]:
         del requested
