@@ -20,10 +20,10 @@ def counted(method: str, route: str, status: int) -> float:
 @pytest.mark.parametrize(
     ("method", "path", "route", "status"),
     [
-        ("GET", f"/v1/jobs/{uuid4()}", "/v1/jobs/{job_id}", 404),
+        ("GET", "/v1/jobs/00000000-0000-4000-8000-000000000000", "/v1/jobs/{job_id}", 404),
         ("GET", "/v1/jobs/not-an-id", "/v1/jobs/{job_id}", 422),
         ("PUT", "/v1/me", "/v1/me", 405),
-        ("GET", f"/nowhere/{uuid4()}", "none", 404),
+        ("GET", "/nowhere/00000000-0000-4000-8000-000000000000", "none", 404),
         ("GET", "/healthz", "/healthz", 200),
     ],
 )
