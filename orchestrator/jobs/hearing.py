@@ -8,7 +8,7 @@ import asyncio
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -18,12 +18,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.database import patiently
-from orchestrator.dubbing.onsets import snap
+from orchestrator.dubbing.onsets import set_in, snap
 from orchestrator.dubbing.segments import close
 from orchestrator.dubbing.speakers import Turn, spoken_by
 from orchestrator.dubbing.timeline import Interval, Window, Word
 from orchestrator.dubbing.windows import cut_windows, merge_intervals
-from orchestrator.inference import SPEECH_RATE, Heard, SpeechActivity
+from orchestrator.inference import SPEECH_RATE, Heard, HeardWord, SpeechActivity
 from orchestrator.jobs import keys, progress, rows
 from orchestrator.jobs.advance import advance
 from orchestrator.jobs.context import current
@@ -245,23 +245,25 @@ async def _words_until(session: AsyncSession, job_id: str, window: int, rest: in
 
 
 async def _hear(job_id: str, window: HeardWindow, language: str | None) -> Heard:
+    """What is said in a window, its words held to where somebody speaks and set in where the voice does."""
     audio = await read_sound(job_id, round(window.start * SPEECH_RATE), round(window.end * SPEECH_RATE))
-    return await current().models.transcribe(audio, language)
+    heard = await current().models.transcribe(audio, language)
+    speech = [Interval(start - window.start, end - window.start) for start, end in window.stretches]
+    timed = snap([Word(each.text, each.start, each.end, each.probability) for each in heard.words], speech)
+    words = await asyncio.to_thread(set_in, timed, audio, SPEECH_RATE)
+    return replace(heard, words=tuple(HeardWord(each.text, each.start, each.end, each.probability) for each in words))
 
 
 async def _store_heard(session: AsyncSession, job_id: str, window: HeardWindow, heard: Heard) -> None:
-    """The words at absolute times, held to where somebody speaks."""
-    timed = [
-        Word(each.text, window.start + each.start, window.start + each.end, each.probability) for each in heard.words
-    ]
+    """The words at absolute times."""
     words = [
         {
-            "text": word.text,
-            "start": round(word.start, 3),
-            "end": round(word.end, 3),
-            "probability": word.probability,
+            "text": each.text,
+            "start": round(window.start + each.start, 3),
+            "end": round(window.start + each.end, 3),
+            "probability": each.probability,
         }
-        for word in snap(timed, [Interval(start, end) for start, end in window.stretches])
+        for each in heard.words
     ]
     await session.execute(
         update(HeardWindow)
