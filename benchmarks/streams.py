@@ -25,14 +25,13 @@ from uuid_utils.compat import uuid7
 
 from benchmarks.machine import machine
 from benchmarks.measurements import Measurement, add_json_option, latencies, write
+from benchmarks.unworked import add_jobs
 from orchestrator import migrations
 from orchestrator.accounts import api_tokens
 from orchestrator.accounts.models import User
 from orchestrator.database import EmbeddedPostgres, make_engine, sessions
 from orchestrator.jobs import progress
-from orchestrator.jobs.models import Job
 from orchestrator.local.ports import free_port
-from orchestrator.media.models import Media
 from orchestrator.settings import Settings
 from tests.fixtures_api_process import api_process
 
@@ -72,35 +71,7 @@ async def populate(make: Make, users: int, jobs: int) -> dict[str, list[UUID]]:
             session.add(user)
             await session.flush()
             _, secret = await api_tokens.create(session, user, "streams", None)
-            media = Media(
-                id=uuid7(),
-                user_id=user.id,
-                filename="a.mp3",
-                kind="audio",
-                content_type="audio/mpeg",
-                size=1,
-                sha256="0" * 64,
-                duration=60.0,
-                storage_key="media/x/source",
-                audio=[{"codec": "mp3", "channels": 1, "sample_rate": 16000, "language": None}],
-            )
-            session.add(media)
-            await session.flush()
-            made = [
-                Job(
-                    id=uuid7(),
-                    user_id=user.id,
-                    media_id=media.id,
-                    kind="subtitles",
-                    source_language="en",
-                    target_languages=[],
-                    status="processing",
-                    options={},
-                )
-                for _ in range(jobs)
-            ]
-            session.add_all(made)
-            found[secret] = [job.id for job in made]
+            found[secret] = await add_jobs(session, user.id, jobs)
     return found
 
 

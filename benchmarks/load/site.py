@@ -23,15 +23,14 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from uuid_utils.compat import uuid7
 
 from benchmarks.load.running import Account, Target
+from benchmarks.unworked import add_jobs
 from orchestrator import migrations
 from orchestrator.accounts import passwords
 from orchestrator.accounts.models import User
 from orchestrator.credits import ledger
 from orchestrator.database import EmbeddedPostgres, make_engine, sessions
 from orchestrator.jobs import progress
-from orchestrator.jobs.models import Job
 from orchestrator.local.ports import free_port
-from orchestrator.media.models import Media
 from orchestrator.settings import Settings
 from serve.models.base import Model, WeightSet
 from tests.fixtures_api_process import api_process
@@ -148,36 +147,8 @@ async def populate(make: async_sessionmaker[AsyncSession], users: int) -> list[A
             session.add(user)
             await session.flush()
             await ledger.grant(session, user.id, CREDITS_EACH, key=f"benchmark:{number}", reference="benchmark")
-            media = Media(
-                id=uuid7(),
-                user_id=user.id,
-                filename="a.mp3",
-                kind="audio",
-                content_type="audio/mpeg",
-                size=1,
-                sha256="0" * 64,
-                duration=60.0,
-                storage_key="media/x/source",
-                audio=[{"codec": "mp3", "channels": 1, "sample_rate": 16000, "language": None}],
-            )
-            session.add(media)
-            await session.flush()
-            jobs = [
-                Job(
-                    id=uuid7(),
-                    user_id=user.id,
-                    media_id=media.id,
-                    kind="subtitles",
-                    source_language="en",
-                    target_languages=[],
-                    status="processing",
-                    options={},
-                    queued_at=later,  # or the sweeper would miss their workflows
-                )
-                for _ in range(JOBS_EACH)
-            ]
-            session.add_all(jobs)
-            found.append(Account(str(user.email), PASSWORD, [str(job.id) for job in jobs]))
+            jobs = await add_jobs(session, user.id, JOBS_EACH, queued_at=later)
+            found.append(Account(str(user.email), PASSWORD, [str(job) for job in jobs]))
     return found
 
 
