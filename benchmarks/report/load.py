@@ -2,33 +2,10 @@
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
+from benchmarks.load.stats import LoadResult
 from benchmarks.measurements import Measurement
-
-
-class Requests(BaseModel):
-    """The requests of one name."""
-
-    name: str
-    count: int
-    failures: int
-    repeated: int = 0
-    per_second: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-
-
-class LoadResult(BaseModel):
-    """A profile's run."""
-
-    profile: str
-    users: int
-    seconds: float
-    think_s: float = 0
-    requests: list[Requests]
-
 
 RESULTS = TypeAdapter(list[LoadResult])
 

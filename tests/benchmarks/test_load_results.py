@@ -11,7 +11,8 @@ from benchmarks.report.load import read_load
 def run(**changes: object) -> bytes:
     request = {"count": 9, "failures": 1, "repeated": 2, "per_second": 3.0, "p50_ms": 4, "p95_ms": 5, "p99_ms": 6}
     requests = [{"name": "GET /v1/jobs", **request}, {"name": "POST /v1/jobs", **request, "count": 0, "per_second": 0}]
-    return json.dumps([{"profile": "browse", "users": 2, "seconds": 5, "requests": requests, **changes}]).encode()
+    told = {"profile": "browse", "users": 2, "seconds": 5, "think_s": 0, "errors": [["POST /v1/jobs: 500", 2]]}
+    return json.dumps([{**told, "machine": "one", "requests": requests, **changes}]).encode()
 
 
 def test_a_run_becomes_rates_and_quantiles_by_request_and_what_failed() -> None:
