@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 
 from benchmarks.machine import machine
+from benchmarks.ready import until_ready
 from orchestrator import migrations
 from orchestrator.accounts import commands
 from orchestrator.database import EmbeddedPostgres
@@ -69,24 +70,13 @@ async def api(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, psutil.Pro
         sys.executable, "-m", "orchestrator.app", env={**os.environ, **variables}
     )
     try:
+        await asyncio.to_thread(until_ready, f"http://127.0.0.1:{port}")
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
-            await _until_ready(client)
             yield client, psutil.Process(process.pid)
     finally:
         process.terminate()
         await process.wait()
         database.stop()
-
-
-async def _until_ready(client: httpx.AsyncClient) -> None:
-    for _ in range(300):
-        try:
-            if (await client.get("/readyz")).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        await asyncio.sleep(0.1)
-    raise TimeoutError("the API did not start")
 
 
 async def medians(client: httpx.AsyncClient, ask: Ask, times: int) -> tuple[float, float]:

@@ -25,6 +25,7 @@ from uuid_utils.compat import uuid7
 
 from benchmarks.machine import machine
 from benchmarks.measurements import Measurement, add_json_option, latencies, write
+from benchmarks.ready import until_ready
 from benchmarks.unworked import add_jobs
 from orchestrator import migrations
 from orchestrator.accounts import api_tokens
@@ -132,12 +133,7 @@ async def run(url: str, make: Make, process: psutil.Process, options: argparse.N
     heard, opening, ready = Heard(), asyncio.Semaphore(OPENING), asyncio.Semaphore(0)
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=url, timeout=600, limits=limits) as client:
-        for _ in range(600):
-            try:
-                if (await client.get("/readyz")).is_success:
-                    break
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
+        await asyncio.to_thread(until_ready, url)
         await asyncio.sleep(2)
         before = process.memory_info().rss
         began, worked = time.perf_counter(), cpu(process)

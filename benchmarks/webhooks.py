@@ -19,6 +19,7 @@ from uuid_utils.compat import uuid7
 
 from benchmarks.machine import machine
 from benchmarks.measurements import Measurement, add_json_option, latencies, write
+from benchmarks.ready import until_ready
 from orchestrator import migrations
 from orchestrator.database import EmbeddedPostgres
 from orchestrator.local.ports import free_port
@@ -61,12 +62,6 @@ async def run(url: str, deliveries: int, numbers: list[int], rounds: int) -> lis
     rates: dict[int, list[float]] = {at_once: [] for at_once in numbers}
     waits: dict[int, list[float]] = {at_once: [] for at_once in numbers}
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-        for _ in range(300):
-            try:
-                if (await client.get("/readyz")).is_success:
-                    break
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
         await deliver(client, 50, 4)
         for _ in range(rounds):
             for at_once in numbers:
@@ -108,6 +103,7 @@ def main() -> None:
             with api_process(settings, folder, "api", **variables):
                 numbers = [int(each) for each in options.at_once.split(",")]
                 url = f"http://127.0.0.1:{settings.api_port}"
+                until_ready(url)
                 made = asyncio.run(run(url, options.deliveries, numbers, options.rounds))
         finally:
             database.stop()

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from uuid_utils.compat import uuid7
 
 from benchmarks.load.running import Account, Target
+from benchmarks.ready import until_ready
 from benchmarks.unworked import add_jobs
 from orchestrator import migrations
 from orchestrator.accounts import passwords
@@ -45,7 +45,6 @@ JOBS_EACH = 20
 CREDITS_EACH = 1_000_000
 MOST_ACCOUNTS = 100
 NEWS_EVERY_S = 1.0
-START_S = 120.0
 
 BILLING: Mapping[str, str] = {
     "OCTAVIA_BILLING": "true",
@@ -114,19 +113,6 @@ def site(folder: Path, users: int, *, with_models: bool = False, with_news: bool
         if with_news:
             stack.enter_context(news(there))
         yield Site(there, Target(host, there.accounts, NEW_SECRET))
-
-
-def until_ready(host: str) -> None:
-    """Raises TimeoutError."""
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{host}/readyz", timeout=5, trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise TimeoutError(f"{host} was not ready after {START_S:.0f} s")
 
 
 async def _on(settings: Settings, work: Any) -> Any:

@@ -14,7 +14,8 @@ from typing import Any
 import psycopg
 
 from benchmarks.load.running import Locust, Target
-from benchmarks.load.site import Ground, ground, news, until_ready
+from benchmarks.load.site import Ground, ground, news
+from benchmarks.ready import until_ready
 from benchmarks.upgrades.haproxy import CHECK_S, FALL, Haproxy, haproxy
 from orchestrator.local.ports import free_port
 from tests.fixtures_api_process import api_process

@@ -24,6 +24,7 @@ from orchestrator.jobs.advance import MergeProgress
 from orchestrator.jobs.context import current
 from orchestrator.jobs.earlier import Earlier, earlier
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
+from orchestrator.jobs.metering import kept
 from orchestrator.jobs.mixing import Track, mixed
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.patching import patched
@@ -134,7 +135,11 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
     cues = await target_cues(job_id, language, profile_of(dub.job))
     before = await patiently(current().engine, lambda session: earlier(session, dub.job, language))
     if before is not None and await _is_as_before(dub, before, language, cues):
-        noted = {"files": before.files, **(asdict(before.levels) if before.levels else {})}
+        noted = {
+            "files": before.files,
+            "readings": before.readings,
+            **(asdict(before.levels) if before.levels else {}),
+        }
         await patiently(current().engine, lambda session: _note_rendered(session, dub.job, language, noted))
         return list(before.files)
     async with AsyncExitStack() as stack:
@@ -158,7 +163,12 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
     kind = "video" if result.suffix == ".mp4" else "audio"
     content_type = "video/mp4" if kind == "video" else CONTENT_TYPES[dub.format]
     files = [described(kind, language, name, content_type, keys.artifact(job_id, name), stored)]
-    noted = {"files": files, **(asdict(track.levels) if track else {})}
+    readings = keys.readings(job_id, language)
+    if track and track.readings:
+        await current().storage.put_bytes(readings, track.readings.dumps())
+    else:  # of an earlier attempt's
+        await current().storage.delete(readings)
+    noted = {"files": files, "readings": readings, **(asdict(track.levels) if track else {})}
     await patiently(current().engine, lambda session: _note_rendered(session, dub.job, language, noted))
     return files
 
@@ -201,7 +211,8 @@ async def _track(dub: Dub, source: Path, before: Earlier | None, scratch: Path, 
         return await _mixed(dub, source, None, scratch, report)
     if dub.mix == "replace" and dub.job.kind == "video_translation":
         clips = clips_of(rendition for _, rendition in dub.spoken)
-        track = await patched(source, before.clips, clips, dub.seconds, before.levels, scratch)
+        readings = await kept(before.readings)
+        track = await patched(source, before.clips, clips, dub.seconds, before.levels, scratch, readings)
     else:
         track = await _mixed(dub, source, before.levels, scratch, report)
     if abs(track.loudness.integrated - dub.goal) <= KEPT_LU or track.loudness.is_silent:

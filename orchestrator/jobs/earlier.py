@@ -17,13 +17,15 @@ from orchestrator.jobs.writing import ArtifactValues
 @dataclass(frozen=True, slots=True)
 class Earlier:
     """A language's dub as it is now: its files, of which `storage_key` names the sound or video; where its speech lies;
-    the gains it was mixed with, None where it has no speech."""
+    the gains it was mixed with, None where it has no speech; where its meter's readings lie, None where none were kept.
+    """
 
     job_id: str
     files: Sequence[ArtifactValues]
     storage_key: str
     clips: Sequence[Clip]
     levels: Levels | None
+    readings: str | None
 
 
 def levels_of(job: Job, language: str) -> Levels | None:
@@ -46,6 +48,7 @@ async def earlier(session: AsyncSession, job: Job, language: str) -> Earlier | N
         next(each.storage_key for each in artifacts if each.kind != "quality_report"),
         clips_of(rendition for _, rendition in pairs if rendition.audio_key is not None),
         levels_of(before, language),
+        before.rendered.get(language, {}).get("readings"),
     )
 
 

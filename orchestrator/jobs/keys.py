@@ -31,6 +31,11 @@ def rendition(job_id: str, language: str, segment: int) -> str:
     return f"jobs/{job_id}/kept/{language}/{segment:06d}.flac"
 
 
+def readings(job_id: str, language: str) -> str:
+    """What the loudness meter reads over a finished dub, `dubbing.metering.Readings`. Kept as `rendition` is."""
+    return f"jobs/{job_id}/kept/{language}/readings.npy"
+
+
 def is_kept(key: str) -> bool:
     """Whether an object is kept with the job's results; what was made on the way is not."""
     return "/kept/" in key

@@ -24,12 +24,12 @@ from orchestrator.jobs import keys, listening, rows
 from orchestrator.jobs.assembling import Dub, dub_of
 from orchestrator.jobs.context import current
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
+from orchestrator.jobs.metering import readings_of
 from orchestrator.jobs.models import Job
 from orchestrator.jobs.scratch import scratch_folder
 from orchestrator.jobs.subtitling import profile_of
 from orchestrator.jobs.writing import ArtifactValues, publish, target_cues
 from orchestrator.media.audio import extract_speech_audio
-from orchestrator.media.loudness_curve import loudness_over_time, thinned
 from orchestrator.media.streams import inspect
 from orchestrator.quality.page import page
 from orchestrator.quality.reading_back import ReadBack
@@ -114,7 +114,7 @@ async def report_on(dub: Dub, language: str, finished: Path, cues: Sequence[Cue]
             media_seconds=dub.media.duration,
             output_seconds=container.duration or 0.0,
             goal=dub.goal,
-            **await _loudness(dub, finished, tried),
+            **await _loudness(dub, language, finished, tried),
             subtitle_violations=await asyncio.to_thread(lambda: count(check(cues, rules))),
             transcript=await tried("transcript", _transcript(dub)),
             read_back=await tried("read_back", listening.read_back(dub, language, sound, how_read_back(dub.job))),
@@ -163,13 +163,13 @@ def spoken_of(dub: Dub) -> list[Spoken]:
     ]
 
 
-async def _loudness(dub: Dub, finished: Path, tried: Attempts) -> dict[str, Any]:
+async def _loudness(dub: Dub, language: str, finished: Path, tried: Attempts) -> dict[str, Any]:
     """Of the sound we made; where the original's was taken over there is nothing of ours to measure."""
     if not dub.has_track:
         tried.reasons["loudness"] = "own_sound"
         return {}
-    loudness, values = await loudness_over_time(finished)
-    return {"loudness": loudness, "curve": Curve(*thinned(values, CURVE_POINTS))}
+    readings = await readings_of(finished, dub.job.rendered.get(language, {}).get("readings"))
+    return {"loudness": readings.loudness(), "curve": Curve(*readings.thinned(CURVE_POINTS))}
 
 
 async def _transcript(dub: Dub) -> dict[str, Any] | Reason:

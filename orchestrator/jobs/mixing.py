@@ -15,6 +15,7 @@ import soundfile
 from orchestrator.dubbing.balance import Levels, bed_gain, voice_gain
 from orchestrator.dubbing.ducking import Ducker
 from orchestrator.dubbing.loudness import Loudness
+from orchestrator.dubbing.metering import Readings
 from orchestrator.dubbing.mix import BLOCK_S, RATE
 from orchestrator.media.loudness import levelled, write_track
 
@@ -42,11 +43,13 @@ class Bed:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A finished track, a 48 kHz stereo WAV file, how loud it is, and with which gains it was mixed."""
+    """A finished track, a 48 kHz stereo WAV file, how loud it is, and with which gains it was mixed; where its coded
+    sound was metered already, with the readings."""
 
     path: Path
     loudness: Loudness
     levels: Levels
+    readings: Readings | None = None
 
 
 async def mixed(

@@ -1,41 +1,46 @@
-"""How loud a finished file is, over the whole and from moment to moment."""
+"""How loud a track is from moment to moment, by ffmpeg's EBU R128 meter."""
 
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from orchestrator.dubbing.loudness import SILENT_LUFS, Loudness
+from orchestrator.dubbing.metering import PER_SECOND, Readings
+from orchestrator.media.failures import MediaError
 from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, run, source, target
 from orchestrator.media.limits import sound
-from orchestrator.media.loudness import METER, parse
+from orchestrator.media.loudness import RATE
 
-KEY = "lavfi.r128.S"
-"""What the filter calls short-term loudness, that of the last 3 s; it says it ten times a second."""
-PER_SECOND = 10
+OVERSAMPLED = 4 * RATE
+"""At which peaks between the samples are found (ITU-R BS.1770)."""
+KEYS = ("lavfi.r128.M", "lavfi.r128.S", "lavfi.astats.Overall.Peak_level")
+"""What the filters call momentary and short-term loudness and the peak, in this order for each tenth of a second."""
+PEAKS: dict[str, Any] = {"metadata": 1, "reset": 1, "measure_perchannel": "none", "measure_overall": "Peak_level"}
 
 
-async def loudness_over_time(path: Path) -> tuple[Loudness, list[float]]:
-    """Loudness of a file's first audio track, and its short-term loudness in LUFS every 0.1 s. Raises MediaError."""
-    values: list[float] = []
+async def metered(path: Path, skip: int = 0) -> Readings:
+    """The first audio track's, from sample `skip` at 48 kHz on; mono counts as played on both sides.
+
+    Raises MediaError.
+    """
+    rows: list[list[float]] = []
+    row: dict[str, float] = {}
 
     def read(line: str) -> None:
         key, _, value = line.partition("=")
-        if key == KEY:
-            values.append(float(value))
+        if key in KEYS:
+            row[key] = -math.inf if "nan" in value else float(value)  # of silence after sound, by its rounding
+        if key == KEYS[-1]:  # alone in what is left at the end, which is too short for a reading
+            rows.append([row.get(each, -math.inf) for each in KEYS])
+            row.clear()
 
-    stream = source(path).audio.filter("ebur128", **METER, metadata=1)
-    stream = stream.filter("ametadata", mode="print", key=KEY, file="pipe:1")
-    command = target(stream, path=Path(os.devnull), format="null")
-    done = await run(command, limits=sound(LONGEST_MEDIA_S), line=read, verbosity="info")
-    return parse(done.errors), values
-
-
-def thinned(values: Sequence[float], most: int) -> tuple[float, list[float | None]]:
-    """At most so many values, each the loudest of its stretch, and how many seconds a stretch lasts; silence is None.
-
-    A stretch is a second at least.
-    """
-    size = max(PER_SECOND, math.ceil(len(values) / most))
-    loudest = [max(values[at : at + size]) for at in range(0, len(values), size)]
-    return size / PER_SECOND, [round(each, 1) if each > SILENT_LUFS else None for each in loudest]
+    stream = source(path).audio.filter("aresample", RATE)
+    if skip:
+        stream = stream.filter("atrim", start_sample=skip).filter("asetpts", "N/SR/TB")
+    stream = stream.filter("ebur128", metadata=1, dualmono="true", framelog="verbose")
+    stream = stream.filter("aresample", OVERSAMPLED).filter("asetnsamples", OVERSAMPLED // PER_SECOND, p=0)
+    stream = stream.filter("astats", **PEAKS).filter("ametadata", mode="print", file="pipe:1")
+    await run(target(stream, path=Path(os.devnull), format="null"), limits=sound(LONGEST_MEDIA_S), line=read)
+    if not rows:
+        raise MediaError("media_failed", "The track's loudness could not be measured.", 500)
+    return Readings.of(rows)

@@ -79,6 +79,22 @@ async def spliced(path: Path, dest: Path, touched: Sequence[tuple[int, int]], so
     await asyncio.to_thread(_join, old, places, list(zip(wanted, new, strict=True)), dest)
 
 
+async def cut(track: Path, dest: Path, begin: int, end: int) -> int:
+    """Write the packets of an ADTS track that sound from sample `begin` to `end`; how many samples are decoded of them
+    before `begin`."""
+    return await asyncio.to_thread(_cut, track, dest, begin, end)
+
+
+def _cut(track: Path, dest: Path, begin: int, end: int) -> int:
+    places = _places(track)
+    first = begin // FRAME
+    stop = min(len(places) - 1, -(-end // FRAME) + 2)
+    with track.open("rb") as read:
+        read.seek(places[first])
+        dest.write_bytes(read.read(places[stop] - places[first]))
+    return begin - (first - 1) * FRAME
+
+
 async def _encoded(stretch: Stretch, sound_of: Sound, dest: Path) -> bytes:
     """The packets of a stretch, encoded from `RUN_UP` before to `RUN_UP` after it."""
     begin = max(0, stretch.first - RUN_UP)
