@@ -345,6 +345,10 @@ class Inference:
         parameters = answer["config"].get("parameters", {})
         return list(json.loads(parameters.get("catalogue", {}).get("string_value", "[]")))
 
+    async def insist_on(self, model: str, wait_s: float) -> None:
+        """Raises ModelRefusedError, `is_absent`, where no such model is served. For before its input is made."""
+        await self._catalogue(model, min(wait_s, self._wait_s))
+
     async def _catalogue_if_served(self, model: str, wait_s: float) -> list[dict[str, Any]]:
         """Nothing where the plane has no such model, or no weights for it."""
         try:

@@ -38,8 +38,8 @@ def starts_of(record: Record) -> Starts:
 
 
 def starting_times(samples: Sequence[Sample]) -> tuple[list[float], list[float], list[float]]:
-    """Seconds that first nodes of a launch took; that further ones took after the one before; that replicas took from
-    their node's coming up."""
+    """Seconds that first nodes took; that further ones took after the one before, while replicas still waited for a
+    node, whether they were asked for at once or one by one; that replicas took from their node's coming up."""
     nodes: list[float] = []
     spacings: list[float] = []
     replicas: list[float] = []
@@ -50,7 +50,7 @@ def starting_times(samples: Sequence[Sample]) -> tuple[list[float], list[float],
             asked = now.at
         came = now.nodes - before.nodes
         if came > 0:
-            if last_up is not None and before.nodes_coming:
+            if last_up is not None:
                 spacings += [(now.at - last_up) / came] * came
             elif asked is not None:
                 nodes.append(now.at - asked)
@@ -58,7 +58,7 @@ def starting_times(samples: Sequence[Sample]) -> tuple[list[float], list[float],
             last_up = now.at
         elif came < 0:
             ups = []
-        if not now.nodes_coming:
+        if not now.nodes_coming and now.replicas + now.replicas_starting <= now.nodes:
             asked = last_up = None
         for _ in range(max(0, now.replicas - before.replicas)):
             if ups:

@@ -48,6 +48,17 @@ class _Staged:
         return any(each is None or _to_speak(each) for each in self.renditions.values())
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where a segment of the transcript before ended, when the next began, and until when it could be spoken: to the
+    end of the sound, or of what was heard of it by then."""
+
+    id: int
+    end: float
+    following: float | None
+    next_start: float
+
+
 async def prepare(job_id: str) -> int:
     """Store the regeneration's segments and renditions; how many passages there are to translate or to speak."""
 
@@ -59,7 +70,8 @@ async def prepare(job_id: str) -> int:
         transcript = await store.read(session, before, job.revision)
         there = {language: await _there(session, before, language) for language in job.target_languages}
         cast = await rows.speakers(session, str(before.id))
-        staged = _staged(job, _recast(transcript, there, cast), there, media.duration)
+        transcript = _recast(transcript, there, cast)
+        staged = _staged(job, transcript, there, _next_starts(transcript, await _ends(session, before), media.duration))
         numbers, count = _passages(staged)
         await _store(session, job, staged, numbers)
         await _store_cast(session, job, cast)
@@ -72,6 +84,31 @@ async def prepare(job_id: str) -> int:
 async def _there(session: AsyncSession, job: Job, language: str) -> dict[int, Pair]:
     pairs = await rows.renditions(session, str(job.id), language)
     return {pair[0].index if pair[0].number is None else pair[0].number: pair for pair in pairs}
+
+
+async def _ends(session: AsyncSession, job: Job) -> list[_End]:
+    columns = (SegmentRow.index, SegmentRow.number, SegmentRow.end, SegmentRow.start, SegmentRow.next_start)
+    found = await session.execute(
+        sa.select(*columns).where(SegmentRow.job_id == job.id).order_by(SegmentRow.start, SegmentRow.index)
+    )
+    there = found.all()
+    following = [each.start for each in there[1:]] + [None]
+    return [
+        _End(index if number is None else number, end, onset, next_start)
+        for (index, number, end, _, next_start), onset in zip(there, following, strict=True)
+    ]
+
+
+def _next_starts(transcript: Transcript, ends: Sequence[_End], duration: float) -> list[float]:
+    """Until when each segment may be spoken: as it was where it and what follows it are where they were."""
+    before = {each.id: each for each in ends}
+    following = [entry.start for entry in transcript[1:]] + [None]
+    found = []
+    for entry, onset in zip(transcript, following, strict=True):
+        was = before.get(entry.id)
+        stays = was is not None and (was.end, was.following) == (entry.end, onset)
+        found.append(was.next_start if was and stays else max(duration if onset is None else onset, entry.end))
+    return found
 
 
 def _recast(transcript: Transcript, there: Mapping[str, Mapping[int, Pair]], cast: Sequence[JobSpeaker]) -> Transcript:
@@ -97,12 +134,10 @@ def _in_voice(
 
 
 def _staged(
-    job: Job, transcript: Transcript, there: Mapping[str, Mapping[int, Pair]], duration: float
+    job: Job, transcript: Transcript, there: Mapping[str, Mapping[int, Pair]], next_starts: Sequence[float]
 ) -> list[_Staged]:
-    starts = [entry.start for entry in transcript[1:]] + [duration]
     staged = []
-    for entry, following in zip(transcript, starts, strict=True):
-        next_start = max(following, entry.end)
+    for entry, next_start in zip(transcript, next_starts, strict=True):
         renditions = {
             language: _rendition(job, entry, language, next_start, there[language].get(entry.id))
             for language in job.target_languages

@@ -3,7 +3,6 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from orchestrator.jobs.context import current
 from orchestrator.jobs.diarizing import EVERYBODY
 from orchestrator.jobs.models import Rendition, SegmentRow
 from orchestrator.jobs.sound import BYTES_PER_SAMPLE, floats, read_sound
+from orchestrator.media.audio import extract_speech_audio
 from orchestrator.quality.reading_back import ReadBack, chosen, compared, summed
 from orchestrator.quality.reasons import Reason
 
@@ -35,17 +35,24 @@ MODEL_WAIT_S = 60.0
 Samples = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
 class Sound:
-    """A finished dub at 16 kHz, mono s16le without a header, on disk."""
+    """A finished dub at 16 kHz, mono; decoded to a file in `scratch` when it is first heard."""
 
-    path: Path
+    def __init__(self, finished: Path, scratch: Path) -> None:
+        self._finished, self._path = finished, scratch / "dub.pcm"
+        self._decoding = asyncio.Lock()
+        self._is_decoded = False
 
-    def between(self, start: float, end: float) -> Samples:
-        """Samples from `start` to `end` seconds, float32 in [-1, 1]; shorter at the sound's end."""
+    async def between(self, start: float, end: float) -> Samples:
+        """Samples from `start` to `end` seconds, float32 in [-1, 1]; shorter at the sound's end. Raises MediaError."""
+        async with self._decoding:
+            if not self._is_decoded:
+                await extract_speech_audio(self._finished, self._path)
+                self._is_decoded = True
         first = max(0, round(start * SPEECH_RATE))
         count = max(0, round(end * SPEECH_RATE) - first)
-        return floats(np.fromfile(self.path, "<i2", count, offset=first * BYTES_PER_SAMPLE))
+        offset = first * BYTES_PER_SAMPLE
+        return floats(await asyncio.to_thread(lambda: np.fromfile(self._path, "<i2", count, offset=offset)))
 
 
 async def read_back(dub: Dub, language: str, sound: Sound, how: ReadBack) -> dict[str, Any] | Reason:
@@ -62,7 +69,7 @@ async def read_back(dub: Dub, language: str, sound: Sound, how: ReadBack) -> dic
     async def heard(rendition: Rendition) -> str:
         start, end = _span(rendition)
         async with room:
-            audio = await asyncio.to_thread(sound.between, start - PAD_S, end + PAD_S)
+            audio = await sound.between(start - PAD_S, end + PAD_S)
             return (await current().models.transcribe(audio, language, wait_s=MODEL_WAIT_S)).text
 
     texts = await asyncio.gather(*(heard(rendition) for _, rendition in picked))
@@ -80,10 +87,11 @@ async def speech_quality(dub: Dub, sound: Sound) -> dict[str, Any] | Reason:
     """Ratings, 1 to 5, of stretches that begin with a segment, spread evenly over the dub."""
     if not dub.spoken:
         return "nothing_spoken"
+    await current().models.insist_on("speech_quality", MODEL_WAIT_S)
     ratings = []
     for at in _spread(len(dub.spoken), RATED):
         start, _ = _span(dub.spoken[at][1])
-        audio = await asyncio.to_thread(sound.between, start, start + RATED_S)
+        audio = await sound.between(start, start + RATED_S)
         if np.any(audio):
             ratings.append(await current().models.speech_quality(audio, wait_s=MODEL_WAIT_S))
     if not ratings:
@@ -127,7 +135,7 @@ async def similarity(job_id: str, pairs: Sequence[tuple[SegmentRow, Rendition]],
         if min(_seconds(original), _seconds(dubbed)) >= MOST_S:
             break
         original.append(await read_sound(job_id, round(segment.start * SPEECH_RATE), round(segment.end * SPEECH_RATE)))
-        dubbed.append(await asyncio.to_thread(sound.between, *_span(rendition)))
+        dubbed.append(await sound.between(*_span(rendition)))
     if min(_seconds(original), _seconds(dubbed)) < LEAST_S:
         return None
     limit = round(MOST_S * SPEECH_RATE)

@@ -29,7 +29,6 @@ from orchestrator.jobs.models import Job
 from orchestrator.jobs.scratch import scratch_folder
 from orchestrator.jobs.subtitling import profile_of
 from orchestrator.jobs.writing import ArtifactValues, publish, target_cues
-from orchestrator.media.audio import extract_speech_audio
 from orchestrator.media.streams import inspect
 from orchestrator.quality.page import page
 from orchestrator.quality.reading_back import ReadBack
@@ -107,9 +106,7 @@ async def report_on(dub: Dub, language: str, finished: Path, cues: Sequence[Cue]
     container = await inspect(finished)
     async with AsyncExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
-        sound = listening.Sound(scratch / "dub.pcm")
-        if dub.spoken:
-            await extract_speech_audio(finished, sound.path)
+        sound = listening.Sound(finished, scratch)
         measured = Measured(
             media_seconds=dub.media.duration,
             output_seconds=container.duration or 0.0,

@@ -254,3 +254,32 @@ async def test_a_closed_account_stops_its_regenerations_and_gets_its_credits_bac
         _, stopped = await deletion.close(session, user.id, SYSTEM)
     assert stopped == [(made, 1)]
     assert await available(make_session, user) == (10, 0)
+
+
+@pytest.mark.parametrize(
+    ("operation", "again"),
+    [(EDIT, {1}), ({"op": "times", "segment": 1, "start": 3.6, "end": 6.0}, {0, 1})],
+)
+async def test_hurried_speech_stays_as_it_is_where_its_time_does(
+    ask: Ask,
+    job: Job,
+    make_session: Sessions,
+    storage_of_steps: Storage,
+    operation: dict[str, Any],
+    again: set[int],
+) -> None:
+    """What the first run took for the next onset, or for the end of the sound, is not what the transcript says."""
+    async with make_session.begin() as session:
+        hurried = {"speed": 1.3, "overflow": 0.4}
+        await session.execute(sa.update(Rendition).where(Rendition.job_id == job.id).values(hurried))
+    made = await begun(ask, **operation)
+    async with make_session.begin() as session:
+        await progress.start(session, made)
+    await prepare(str(made))
+    async with make_session() as session:
+        before = await rows.segments(session, str(job.id))
+        pairs = await rows.renditions(session, str(made), "es")
+    assert {segment.index for segment, rendition in pairs if rendition.audio_key is None} == again
+    kept = [(segment, before[segment.index]) for segment, _ in pairs if segment.index not in again]
+    assert kept
+    assert all(now.next_start == was.next_start for now, was in kept)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from orchestrator.capabilities import Capabilities
+from orchestrator.dubbing.metering import Readings
 from orchestrator.inference import Heard, Inference, ModelRefusedError, Rating
 from orchestrator.jobs import assembling, keys, listening, measuring
 from orchestrator.jobs.context import current
@@ -67,6 +68,10 @@ async def hears_everything(_: Inference, **__: Any) -> Capabilities:
     return Capabilities(frozenset({"es"}), (), ())
 
 
+async def serves_it(_: Inference, model: str, wait_s: float) -> None:
+    del model, wait_s
+
+
 async def test_a_dub_is_measured_though_no_model_answers(
     finished: Job, make_session: Sessions, storage_of_steps: Storage
 ) -> None:
@@ -91,6 +96,25 @@ async def test_a_dub_is_measured_though_no_model_answers(
     assert {warning["code"] for warning in shown["warnings"]} == {warning["code"] for warning in report["warnings"]}
     again, _ = await report_of(storage_of_steps, finished)
     assert again == report
+    assert await storage_of_steps.exists(keys.readings(str(finished.id), "es"))
+
+
+async def test_what_was_metered_is_not_metered_again_unless_the_dub_is_made_anew(
+    finished: Job, make_session: Sessions, storage_of_steps: Storage
+) -> None:
+    key = keys.readings(str(finished.id), "es")
+    await storage_of_steps.put_bytes(key, Readings.of([(-30.0, -31.0, -9.0)] * 60).dumps())
+    report, _ = await report_of(storage_of_steps, finished)
+    assert report["loudness"]["integrated_lufs"] == -30.0
+    assert set(report["loudness"]["short_term"]["lufs"]) == {-31.0}
+    await storage_of_steps.put_bytes(key, b"cut off")
+    report, _ = await report_of(storage_of_steps, finished)
+    assert report["loudness"]["integrated_lufs"] == pytest.approx(-16, abs=1)
+    await change(make_session, finished, rendered={})
+    await storage_of_steps.put_bytes(key, Readings.of([(-30.0, -31.0, -9.0)] * 60).dumps())
+    await assembling.render(str(finished.id), "es")
+    report, _ = await report_of(storage_of_steps, finished)
+    assert report["loudness"]["integrated_lufs"] == pytest.approx(-16, abs=1)
 
 
 async def test_what_models_hear_and_rate_is_in_the_report(
@@ -105,7 +129,8 @@ async def test_what_models_hear_and_rate_is_in_the_report(
     async def speech_quality(_: Inference, audio: Samples, wait_s: float) -> Rating:
         return Rating(3.0, 4.0, 2.0, 3.5)
 
-    answering(capabilities=hears_everything, transcribe=transcribe, speech_quality=speech_quality)
+    rated = {"insist_on": serves_it, "speech_quality": speech_quality}
+    answering(capabilities=hears_everything, transcribe=transcribe, **rated)
     report, page = await report_of(storage_of_steps, finished)
     assert report["read_back"]["segments"] == report["read_back"]["of_segments"] == 2
     assert report["read_back"]["error_percent"] == 50.0
@@ -138,13 +163,13 @@ async def test_the_job_decides_about_reading_back_before_the_setting_does(
 async def test_a_model_that_is_not_served_is_told_as_not_installed(
     finished: Job, storage_of_steps: Storage, answering: Callable[..., None], make_session: Sessions
 ) -> None:
-    async def absent(_: Inference, audio: Samples, wait_s: float) -> Rating:
-        raise ModelRefusedError("speech_quality", "it is not served", is_absent=True)
+    async def absent(_: Inference, model: str, wait_s: float) -> None:
+        raise ModelRefusedError(model, "it is not served", is_absent=True)
 
     async def deaf(_: Inference, **__: Any) -> Capabilities:
         return Capabilities(frozenset({"en"}), (), ())
 
-    answering(speech_quality=absent, capabilities=deaf)
+    answering(insist_on=absent, capabilities=deaf)
     report, _ = await report_of(storage_of_steps, finished)
     assert report["not_measured"]["speech_quality"] == "no model for it is installed"
     assert report["not_measured"]["read_back"] == "no model understands this language"
