@@ -3,7 +3,6 @@
 Kept beside a dub, so that where a sentence of it is changed only what lies around that is metered again.
 """
 
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,23 +36,6 @@ class Readings:
     @classmethod
     def of(cls, rows: Iterable[Sequence[float]]) -> Self:
         return cls(np.array(list(rows), np.float64).reshape(-1, 3))
-
-    @classmethod
-    def loads(cls, data: bytes) -> Self:
-        """What `dumps` wrote. Raises ValueError for anything else."""
-        try:
-            rows = np.load(io.BytesIO(data), allow_pickle=False)
-        except EOFError as error:
-            raise ValueError("these are no readings") from error
-        if rows.ndim != 2 or rows.shape[1] != 3:
-            raise ValueError("these are no readings")
-        return cls(rows.astype(np.float64))
-
-    def dumps(self) -> bytes:
-        """As a NumPy file of float32."""
-        written = io.BytesIO()
-        np.save(written, self.rows.astype(np.float32))
-        return written.getvalue()
 
     def __len__(self) -> int:
         return len(self.rows)

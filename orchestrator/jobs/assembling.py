@@ -24,7 +24,7 @@ from orchestrator.jobs.advance import MergeProgress
 from orchestrator.jobs.context import current
 from orchestrator.jobs.earlier import Earlier, earlier
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
-from orchestrator.jobs.metering import kept
+from orchestrator.jobs.metering import keep, kept
 from orchestrator.jobs.mixing import Track, mixed
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.patching import patched
@@ -165,7 +165,7 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
     files = [described(kind, language, name, content_type, keys.artifact(job_id, name), stored)]
     readings = keys.readings(job_id, language)
     if track and track.readings:
-        await current().storage.put_bytes(readings, track.readings.dumps())
+        await keep(readings, track.readings)
     else:  # of an earlier attempt's
         await current().storage.delete(readings)
     noted = {"files": files, "readings": readings, **(asdict(track.levels) if track else {})}

@@ -14,6 +14,8 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from orchestrator.jobs.models import KINDS
+
 log = structlog.get_logger(__name__)
 
 FRESH_S = 5.0
@@ -43,13 +45,22 @@ def _oldest(column: str, rows: str) -> str:
     return f"select coalesce(extract(epoch from now() - min({column})), 0) from {rows}"  # noqa: S608
 
 
+def _open_jobs() -> str:
+    """Their number by kind, status and stage; 0 for a kind of which none is open."""
+    kinds = ", ".join(f"('{kind}')" for kind in KINDS)
+    counted = "select kind, status, stage, count(*) from job where status = '{}' group by 1, 2, 3"
+    return (
+        f"select kind, status, coalesce(stage, 'none'), coalesce(count, 0) from (values {kinds}) kinds (kind)"  # noqa: S608
+        " cross join (values ('pending'), ('processing')) statuses (status)"
+        f" left join ({counted.format('pending')} union all {counted.format('processing')}) open using (kind, status)"
+    )
+
+
 QUERIES = (
     Query(
         "octavia_jobs",
         "open jobs",
-        "select kind, status, coalesce(stage, 'none'), count(*) from job where status = 'pending' group by 1, 2, 3"
-        " union all"
-        " select kind, status, coalesce(stage, 'none'), count(*) from job where status = 'processing' group by 1, 2, 3",
+        _open_jobs(),
         ("kind", "status", "stage"),
     ),
     Query(

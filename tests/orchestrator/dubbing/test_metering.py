@@ -1,9 +1,7 @@
 """The loudness of a whole by its readings from moment to moment."""
 
-import io
 import math
 
-import numpy as np
 import pytest
 
 from orchestrator.dubbing.metering import Readings
@@ -46,21 +44,6 @@ def test_a_part_takes_the_place_of_what_was_there_and_nothing_grows() -> None:
     assert after.loudness().true_peak == -1.0
     assert before.short_term == [-20.0] * 10
     assert len(before.with_part(12, Readings.of(steady(-10.0, 5)))) == 10
-
-
-def test_readings_are_read_as_they_were_written() -> None:
-    before = Readings.of([(-20.0, QUIET, -math.inf), (-19.5, -21.25, -3.5)])
-    again = Readings.loads(before.dumps())
-    assert np.allclose(again.rows, before.rows, rtol=1e-6)
-
-
-@pytest.mark.parametrize("rows", [np.zeros(9), np.zeros((3, 4))])
-def test_other_data_are_no_readings(rows: np.ndarray) -> None:
-    written = io.BytesIO()
-    np.save(written, rows)
-    for data in (written.getvalue(), written.getvalue()[:-10], b"", b"no readings"):
-        with pytest.raises(ValueError):  # noqa: PT011 - NumPy's own words or ours
-            Readings.loads(data)
 
 
 def test_a_curve_has_at_most_so_many_points_and_holes_where_it_is_silent() -> None:

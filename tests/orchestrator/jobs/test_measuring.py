@@ -14,6 +14,7 @@ from orchestrator.dubbing.metering import Readings
 from orchestrator.inference import Heard, Inference, ModelRefusedError, Rating
 from orchestrator.jobs import assembling, keys, listening, measuring
 from orchestrator.jobs.context import current
+from orchestrator.jobs.metering import dumps
 from orchestrator.jobs.models import Job, JobSpeaker, Rendition, SegmentRow
 from orchestrator.storage import Storage
 from tests.orchestrator.jobs.conftest import MakeJob, MakeMedia
@@ -103,7 +104,7 @@ async def test_what_was_metered_is_not_metered_again_unless_the_dub_is_made_anew
     finished: Job, make_session: Sessions, storage_of_steps: Storage
 ) -> None:
     key = keys.readings(str(finished.id), "es")
-    await storage_of_steps.put_bytes(key, Readings.of([(-30.0, -31.0, -9.0)] * 60).dumps())
+    await storage_of_steps.put_bytes(key, dumps(Readings.of([(-30.0, -31.0, -9.0)] * 60)))
     report, _ = await report_of(storage_of_steps, finished)
     assert report["loudness"]["integrated_lufs"] == -30.0
     assert set(report["loudness"]["short_term"]["lufs"]) == {-31.0}
@@ -111,7 +112,7 @@ async def test_what_was_metered_is_not_metered_again_unless_the_dub_is_made_anew
     report, _ = await report_of(storage_of_steps, finished)
     assert report["loudness"]["integrated_lufs"] == pytest.approx(-16, abs=1)
     await change(make_session, finished, rendered={})
-    await storage_of_steps.put_bytes(key, Readings.of([(-30.0, -31.0, -9.0)] * 60).dumps())
+    await storage_of_steps.put_bytes(key, dumps(Readings.of([(-30.0, -31.0, -9.0)] * 60)))
     await assembling.render(str(finished.id), "es")
     report, _ = await report_of(storage_of_steps, finished)
     assert report["loudness"]["integrated_lufs"] == pytest.approx(-16, abs=1)
