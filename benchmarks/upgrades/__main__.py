@@ -16,13 +16,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.upgrades", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="before and after each upgrade")
     parser.add_argument("--plane", default=",".join(UPGRADES), help=f"of {', '.join(UPGRADES)}")
+    parser.add_argument(
+        "--abrupt", action="store_true", help="API processes end at once: what fails then is what draining is for"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended
     upgrades = []
     with tempfile.TemporaryDirectory(prefix="octavia-upgrades-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # for the database's own user
-        with stage(folder) as running:
+        with stage(folder, drains=not options.abrupt) as running:
             for plane in options.plane.split(","):
                 upgrade = UPGRADES[plane](running, options.seconds)
                 upgrades.append(upgrade)

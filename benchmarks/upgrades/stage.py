@@ -41,7 +41,8 @@ class UpgradeError(Exception):
 
 @dataclass
 class Stage:
-    """What runs now. `apis` and `workers` by name."""
+    """What runs now. `apis` and `workers` by name. `drains`: whether an API process that ends lets requests come and
+    end first."""
 
     there: Ground
     plane: Plane
@@ -49,6 +50,7 @@ class Stage:
     proxy: Haproxy
     ports: Mapping[str, int]
     clip: Path
+    drains: bool = True
     apis: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     workers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -61,8 +63,8 @@ class Stage:
             **self.there.variables,
             "OCTAVIA_MODEL_ADDRESS": self.plane.address,
             "OCTAVIA_API_PORT": str(self.ports[name]),
-            "OCTAVIA_API_DRAIN_S": str(DRAIN_S),
-            "OCTAVIA_API_FINISH_S": str(FINISH_S),
+            "OCTAVIA_API_DRAIN_S": str(DRAIN_S if self.drains else 0),
+            "OCTAVIA_API_FINISH_S": str(FINISH_S if self.drains else 1),
             **variables,
         }
         running = api_process(self.there.settings, self.there.folder, f"api-{name}-{self._runs}", **own)
@@ -121,7 +123,7 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
+def stage(folder: Path, *, drains: bool = True) -> Iterator[Stage]:
     """All of it on loopback, in a folder that everybody may enter."""
     serve_yaml = Path(shutil.copy(SERVE_YAML, folder / "serve.yaml"))
     with ExitStack() as stack:
@@ -132,7 +134,7 @@ def stage(folder: Path) -> Iterator[Stage]:
         stack.callback(plane.stop)
         ports = dict(zip("ab", free_ports(2), strict=True))
         proxy = stack.enter_context(haproxy(folder, free_port(), list(ports.values())))
-        set_up = Stage(there, plane, serve_yaml, proxy, ports, cut(folder / "clip.wav"))
+        set_up = Stage(there, plane, serve_yaml, proxy, ports, cut(folder / "clip.wav"), drains)
         stack.enter_context(set_up._stack)
         for name in ports:
             set_up.start_api(name)
