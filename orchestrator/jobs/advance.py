@@ -18,8 +18,8 @@ from orchestrator.jobs.models import Job
 from orchestrator.jobs.progress import Forecast
 
 WEIGHTS: Mapping[str, Mapping[str, int]] = {
-    "video_translation": {"extracting": 5, "transcribing": 22, "translating": 3, "synthesizing": 36, "merging": 34},
-    "audio_translation": {"extracting": 5, "transcribing": 24, "translating": 3, "synthesizing": 34, "merging": 34},
+    "video_translation": {"extracting": 4, "transcribing": 20, "translating": 3, "synthesizing": 29, "merging": 44},
+    "audio_translation": {"extracting": 4, "transcribing": 18, "translating": 3, "synthesizing": 27, "merging": 48},
     "subtitles": {"extracting": 12, "transcribing": 76, "translating": 10, "synthesizing": 0, "merging": 2},
     "subtitle_translation": {
         "extracting": 16,
@@ -77,6 +77,9 @@ EVERY_S = 0.5
 
 SUBTITLES_SHARE = 0.05
 """The merge's share that is done when the subtitles are about to be written and the first dub to be mixed."""
+RENDERING, MEASURING = (0.0, 0.5), (0.5, 1.0)
+"""The parts of a language's time in the merge in which its file is made, and in which it is listened to: of a minute's
+dub, half each."""
 
 
 async def advance(
@@ -139,12 +142,16 @@ class MergeProgress:
     At most one report is being written; of those that come meanwhile the last one counts.
     """
 
-    def __init__(self, engine: AsyncEngine, job_id: str, at: int, of: int) -> None:
-        """`at` is the language's place among `of` languages that are rendered one after the other."""
+    def __init__(
+        self, engine: AsyncEngine, job_id: str, at: int, of: int, within: tuple[float, float] = (0.0, 1.0)
+    ) -> None:
+        """`at` is the language's place among `of` languages that are made one after the other; `within`: which part of
+        its time this work takes, from and to."""
         self._engine = engine
         self._job_id = UUID(job_id)
         self._at = at
         self._of = of
+        self._begin, self._end = within
         self._share = 0.0
         self._news = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -181,7 +188,8 @@ class MergeProgress:
 
     async def _write(self) -> None:
         self._news.clear()
-        merged = SUBTITLES_SHARE + (1 - SUBTITLES_SHARE) * (self._at + self._share) / self._of
+        share = self._begin + (self._end - self._begin) * self._share
+        merged = SUBTITLES_SHARE + (1 - SUBTITLES_SHARE) * (self._at + share) / self._of
         await patiently(self._engine, lambda session: advance(session, self._job_id, "merging", merged=merged))
 
 

@@ -20,7 +20,7 @@ from orchestrator.dubbing.fit import place
 from orchestrator.dubbing.loudness import TARGET_LUFS
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs import beds, keys, rows
-from orchestrator.jobs.advance import MergeProgress
+from orchestrator.jobs.advance import RENDERING, MergeProgress
 from orchestrator.jobs.context import current
 from orchestrator.jobs.earlier import Earlier, earlier
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
@@ -147,7 +147,7 @@ async def render(job_id: str, language: str) -> list[ArtifactValues]:
         key = before.storage_key if before else dub.media.storage_key
         source = await stack.enter_async_context(current().storage.local(key))
         targets = dub.job.target_languages
-        report = MergeProgress(current().engine, job_id, targets.index(language), len(targets))
+        report = MergeProgress(current().engine, job_id, targets.index(language), len(targets), RENDERING)
         await stack.enter_async_context(report)
         has_track = dub.has_track or (before is not None and before.levels is not None)
         track = await _track(dub, source, before, scratch, report) if has_track else None

@@ -21,6 +21,7 @@ from orchestrator.dubbing.fit import place, slot_of, slot_of_cue
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import ModelRefusedError
 from orchestrator.jobs import keys, listening, rows
+from orchestrator.jobs.advance import MEASURING, MergeProgress
 from orchestrator.jobs.assembling import Dub, dub_of
 from orchestrator.jobs.context import current
 from orchestrator.jobs.kinds import OF_SUBTITLES, SPOKEN
@@ -76,8 +77,13 @@ async def measure(job_id: str, language: str) -> list[ArtifactValues]:
         return []
     cues = await target_cues(job_id, language, profile_of(dub.job))
     name = f"{language}.{'mp4' if dub.job.kind == 'video_translation' else dub.format}"
-    async with current().storage.local(keys.artifact(job_id, name)) as finished:
+    targets = dub.job.target_languages
+    async with (
+        current().storage.local(keys.artifact(job_id, name)) as finished,
+        MergeProgress(current().engine, job_id, targets.index(language), len(targets), MEASURING) as progress,
+    ):
         report = await report_on(dub, language, finished, cues)
+        progress(1.0)
     files = await publish_report(dub, language, report)
     values = {"quality": Job.quality.concat({language: summary(report)})}
     await patiently(

@@ -41,11 +41,13 @@ def touched(before: Sequence[Clip], after: Sequence[Clip], limit: int) -> list[t
     return [(begin, end) for begin, end in spans if begin < end]
 
 
-def steps(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The meter's steps (from, to) that are other when these samples are, in order and none twice."""
+def steps(spans: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """The meter's steps (from, to) of `most` that are other when these samples are, in order and none twice."""
     found: list[tuple[int, int]] = []
     for begin, end in sorted(spans):
-        first, stop = max(0, begin - REACH) // STEP, -(-(end + REACH) // STEP) + SHORT_TERM_STEPS
+        first, stop = max(0, begin - REACH) // STEP, min(most, -(-(end + REACH) // STEP) + SHORT_TERM_STEPS)
+        if first >= most:  # beyond the picture, with which the track was cut off
+            continue
         if found and first <= found[-1][1] + LEAD_STEPS:
             found[-1] = found[-1][0], max(found[-1][1], stop)
         else:
@@ -81,14 +83,13 @@ async def patched(
 
     result, spans = scratch / "patched.aac", touched(before, after, total)
     await spliced(previous, result, spans, sound, scratch)
-    metered_anew = await _metered(result, steps(spans), readings, scratch)
+    metered_anew = await _metered(result, spans, readings, scratch)
     return Track(result, metered_anew.loudness(), levels, metered_anew)
 
 
-async def _metered(
-    track: Path, changed: Sequence[tuple[int, int]], readings: Readings | None, scratch: Path
-) -> Readings:
-    """The readings of an ADTS track that are the earlier ones but for the steps that `changed`."""
+async def _metered(track: Path, spans: Sequence[tuple[int, int]], readings: Readings | None, scratch: Path) -> Readings:
+    """The readings of an ADTS track that are the earlier ones but for these samples."""
+    changed = [] if readings is None else steps(spans, len(readings))
     if readings is None or 2 * sum(stop - first + LEAD_STEPS for first, stop in changed) > len(readings):
         return await metered(track, skip=FRAME)
     for first, stop in changed:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from orchestrator.accounts.models import User
 from orchestrator.database import sessions
 from orchestrator.jobs import progress
-from orchestrator.jobs.advance import MergeProgress, advance, percent
+from orchestrator.jobs.advance import MEASURING, RENDERING, MergeProgress, advance, percent
 from orchestrator.jobs.models import HeardWindow, Job, Rendition
 from orchestrator.media.models import Media
 
@@ -156,6 +156,21 @@ async def test_the_merge_of_several_languages_is_shared_among_them(
                 report(share)
         reached.append((await state(make_session, job_id)).counts["merging"])
     assert reached == [[52, 100], [100, 100]]
+
+
+@pytest.mark.anyio
+async def test_a_dub_that_is_made_is_to_be_listened_to_yet(
+    engine: AsyncEngine, make_session: async_sessionmaker[AsyncSession], user: User
+) -> None:
+    job_id = await a_job(make_session, user)
+    reached = []
+    for at in range(2):
+        for part in (RENDERING, MEASURING):
+            async with MergeProgress(engine, str(job_id), at, 2, part) as report:
+                report(1.0)
+            reached.append((await state(make_session, job_id)).counts["merging"][0])
+    assert reached == sorted(set(reached))
+    assert reached[1::2] == [52, 100]
 
 
 @pytest.mark.anyio

@@ -119,13 +119,29 @@ async def test_the_whole_is_metered_where_much_changed_or_nothing_is_known(
     assert len(track.readings) == pytest.approx(len(before), abs=1)
 
 
+async def test_what_was_cut_off_with_the_picture_may_change(
+    storage_of_steps: Storage,
+    previous: tuple[Path, Levels, Readings],
+    heard: list[tuple[str, int]],
+    tmp_path: Path,
+) -> None:
+    video, levels, before = previous
+    beyond = Clip("new/beyond", round((SECONDS + 0.5) * RATE), RATE)
+    await put(storage_of_steps, beyond, 200, 0.3)
+    track = await patched(video, CLIPS, [*CLIPS, beyond], SECONDS + 2, levels, tmp_path, before)
+    assert heard == []
+    assert track.readings is not None
+    assert np.array_equal(track.readings.rows, before.rows)
+
+
 def test_steps_hold_all_that_is_other_and_are_in_order() -> None:
     spans = touched(CLIPS, [*CLIPS[:7], *CLIPS[8:]], round(SECONDS * RATE))
-    ((first, stop),) = steps(spans)
+    ((first, stop),) = steps(spans, 600)
     assert first * STEP <= CLIPS[7].onset - REACH
     assert stop * STEP >= CLIPS[7].onset + CLIPS[7].samples + REACH + 3 * RATE
     near = [(10 * RATE, 11 * RATE), (0, RATE), (30 * RATE, 31 * RATE), (12 * RATE, 13 * RATE)]
-    found = steps(near)
+    found = steps(near, 600)
     assert [each[0] for each in found] == sorted(each[0] for each in found)
     assert all(one[1] + LEAD_STEPS < other[0] for one, other in pairwise(found))
-    assert steps([]) == []
+    assert steps([], 600) == []
+    assert steps([(30 * RATE, 31 * RATE), (58 * RATE, 59 * RATE)], 305) == [(298, 305)]
