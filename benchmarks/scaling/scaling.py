@@ -8,8 +8,7 @@ from typing import Any
 class Scaling:
     """A node has one GPU, a replica takes it. Times are seconds.
 
-    The values are those with which the simulator held the trace's SLO at few GPU-hours, before the trace was run. The
-    trace itself did not hold it with them, on a busy machine.
+    The values are those with which the simulator held the trace's SLO at few GPU-hours, before the trace was run.
     """
 
     max_nodes: int = 5
