@@ -5,8 +5,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 TRITON := .venv-triton
-# Processes that share the tests; each starts its own database and model plane. Three keep two cores busy: tests wait a lot.
-TESTERS ?= 3
+# Processes that share the tests; each starts its own database and model plane.
+TESTERS ?= 2
 SAMPLE := samples/sense-and-sensibility.mp4
 export OMP_NUM_THREADS ?= 1
 export PYTHONWARNINGS ?= ignore

@@ -28,6 +28,7 @@ async def test_a_video_from_its_upload_to_its_download(
         await expect(page.get_by_role("status")).to_contain_text("401")
         await page.get_by_role("button", name="Try Demo Account").click()
         await expect(page.locator("#user")).to_have_text("demo@octavia.com")
+        await expect(page.locator("#credits")).to_have_text(re.compile(r"\d+"))
         before = int(await page.locator("#credits").inner_text())
 
         await page.get_by_label("File").set_input_files(files["letter"])

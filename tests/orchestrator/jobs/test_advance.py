@@ -208,10 +208,10 @@ async def test_a_job_that_is_gone_is_no_error(make_session: async_sessionmaker[A
     ("counts", "known", "expected"),
     [
         ({}, 0.0, 0),
-        ({"extracting": [1, 1]}, 0.0, 5),
-        ({"extracting": [1, 1], "transcribing": [5, 10]}, 0.0, 16),
-        ({"extracting": [1, 1], "transcribing": [5, 10], "translating": [2, 2], "synthesizing": [2, 2]}, 0.4, 32),
-        ({"extracting": [1, 1], "transcribing": [1, 1], "translating": [1, 1], "synthesizing": [1, 1]}, 1.0, 66),
+        ({"extracting": [1, 1]}, 0.0, 4),
+        ({"extracting": [1, 1], "transcribing": [5, 10]}, 0.0, 14),
+        ({"extracting": [1, 1], "transcribing": [5, 10], "translating": [2, 2], "synthesizing": [2, 2]}, 0.4, 27),
+        ({"extracting": [1, 1], "transcribing": [1, 1], "translating": [1, 1], "synthesizing": [1, 1]}, 1.0, 56),
         (
             {
                 "extracting": [1, 1],
@@ -223,7 +223,7 @@ async def test_a_job_that_is_gone_is_no_error(make_session: async_sessionmaker[A
             1.0,
             99,
         ),
-        ({"extracting": [1, 1], "transcribing": [0, 0]}, 0.0, 5),
+        ({"extracting": [1, 1], "transcribing": [0, 0]}, 0.0, 4),
     ],
 )
 def test_the_percentage_follows_the_stages_and_keeps_the_last_for_completion(

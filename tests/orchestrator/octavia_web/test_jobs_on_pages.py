@@ -79,7 +79,7 @@ async def test_one_shape_under_every_address(
         await progress.record(session, job.id, stage="transcribing", progress=20, counts={"transcribing": [3, 12]})
     fields = mirrored(await page.get(route.format(id=job.id)))
     assert (fields["job_id"], fields["id"], fields["type"]) == (str(job.id), str(job.id), "video")
-    assert (fields["status"], fields["progress"]) == ("processing", 34)
+    assert (fields["status"], fields["progress"]) == ("processing", 36)
     assert fields["status_message"] == fields["message"] == "Transcribing: 3 of 12 windows"
     lines = ["Waiting for a free place", "Started", "Transcribing: 3 of 12 windows"]
     assert [line["message"] for line in fields["logs"]] == lines
@@ -191,7 +191,7 @@ async def test_a_socket_tells_the_job_until_it_ends_and_nothing_of_the_media(
         assert "original_filename" not in first
         async with make_session.begin() as session:
             await progress.record(session, job.id, stage="transcribing", progress=20, counts={"transcribing": [3, 12]})
-        assert (await told(socket))["progress"] == 34
+        assert (await told(socket))["progress"] == 36
         await finish(job, **DUB)
         last = await told(socket)
         assert (last["status"], last["progress"]) == ("completed", 100)
