@@ -2,7 +2,6 @@
 
 import copy
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from scripts.kubernetes.manifests import Deployed
 from scripts.kubernetes.render import Manifest
+from tests.fixtures_node import installed
 
 MODELS = Path(__file__).parents[1] / "keda_models"
 
@@ -21,14 +21,7 @@ Complaints = Callable[[Sequence[Manifest]], list[str | None]]
 @pytest.fixture(scope="module")
 def complaints(tmp_path_factory: pytest.TempPathFactory) -> Complaints:
     """What KEDA's models say against manifests, None where nothing."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip(
-            "node and npm are not installed: `make node` installs them. KEDA's resources are checked by our own"
-        )
-    folder = tmp_path_factory.mktemp("keda")
-    shutil.copytree(MODELS, folder, dirs_exist_ok=True)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    subprocess.run(command, cwd=folder, check=True, timeout=300, stdout=subprocess.DEVNULL)
+    folder = installed(MODELS, tmp_path_factory.mktemp("keda"))
 
     def ask(manifests: Sequence[Manifest]) -> list[str | None]:
         command = ["node", "validate.mjs"]

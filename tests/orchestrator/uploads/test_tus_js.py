@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from orchestrator.settings import Settings
 from tests.fixtures_api import MemoryWatch, api_process
+from tests.fixtures_node import installed
 from tests.orchestrator.media.padded import padded
 from tests.standins.forwarder import Forwarder
 
@@ -30,13 +30,7 @@ def app_settings(app_settings: Settings) -> Settings:
 @pytest.fixture(scope="module")
 def client_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """tus-js-client, as its lock file says, ready to run."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not installed: `scripts/system_packages.sh python3.11 node` installs them")
-    folder = tmp_path_factory.mktemp("tus_js")
-    shutil.copytree(CLIENT, folder, dirs_exist_ok=True)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    subprocess.run(command, cwd=folder, check=True, timeout=600, stdout=subprocess.DEVNULL)
-    return folder
+    return installed(CLIENT, tmp_path_factory.mktemp("tus_js"))
 
 
 @pytest.fixture(params=["folder", "S3"])
