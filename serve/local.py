@@ -2,6 +2,9 @@
 
 Told by SIGTERM, SIGINT or SIGHUP, or by the end of the process whose id OCTAVIA_PARENT_PID names. SIGUSR1 has it read
 serve.yaml and model_repo again and replace, one after another, the replicas that this changes.
+
+The main thread does nothing but wait while another one uses Ray. On the main thread a signal would interrupt Ray, which
+loses an exception raised there now and then, and ray.init would replace the handler.
 """
 
 import json
@@ -12,8 +15,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import psutil
 
@@ -26,6 +31,8 @@ PARENT_VARIABLE = "OCTAVIA_PARENT_PID"
 PARENT_POLL_S = 1.0
 UPDATE = signal.SIGUSR1
 
+Result = TypeVar("Result")
+
 log = logging.getLogger("serve")
 
 
@@ -34,16 +41,52 @@ class Stopped(SystemExit):
 
 
 def on_signal(action: Any) -> None:
-    """What the signals that ask us to stop do from now on. Ray sets its own in ray.init, so this is called after it."""
+    """What the signals that ask us to stop do from now on."""
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(each, action)
 
 
-def raise_stopped(number: int, frame: FrameType | None) -> None:
-    """The first signal unwinds to `main`; further ones don't disturb the stopping."""
+def end_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    """A handler for as long as no request can have come in: ends every descendant and this process, with status 0."""
+    del frame
+    on_signal(signal.SIG_IGN)
+    log.info("stopped by %s while starting", signal.Signals(number).name)
+    end_descendants()
+    os._exit(0)
+
+
+def raise_stopped(number: int, frame: FrameType | None) -> NoReturn:
+    """A handler while requests are served: the first signal unwinds to `main`, further ones do nothing."""
     del frame
     on_signal(signal.SIG_IGN)
     raise Stopped(128 + number)
+
+
+class Beside:
+    """Another thread for work that the main one waits for. It lives as long as the process, for the kernel ends Ray's
+    processes with the thread that started them (PR_SET_PDEATHSIG).
+    """
+
+    def __init__(self) -> None:
+        self._works: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        threading.Thread(target=self._serve, name="beside", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self._works.get()()
+
+    def __call__(self, work: Callable[[], Result]) -> Result:
+        """What the work returns. Raises what it raises, and what a signal's handler raises meanwhile."""
+        outcome: Future[Result] = Future()
+
+        def do() -> None:
+            try:
+                outcome.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - it is raised where the work is waited for
+                outcome.set_exception(error)
+
+        self._works.put(do)
+        return outcome.result()
 
 
 def watch_parent() -> None:
@@ -65,12 +108,12 @@ def main() -> int:
     """Runs the plane. 0 when asked to stop, 1 when it could not start."""
     log_as_json()
     adopt_orphans()
-    on_signal(raise_stopped)
+    on_signal(end_at_once)
     signal.pthread_sigmask(signal.SIG_BLOCK, [UPDATE])  # it waits until the plane is up
     watch_parent()
     try:
         return run(ServeSettings())
-    except SystemExit:  # ours, or that of Ray's own handler, which it sets in ray.init
+    except Stopped:
         return 0
 
 
@@ -98,16 +141,21 @@ def run(settings: ServeSettings) -> int:
     from serve.repository import RepositoryError  # noqa: PLC0415
     from serve.weights_errors import WeightsError  # noqa: PLC0415
 
-    try:
-        plane.check_ports(settings)
+    beside = Beside()
+
+    def start() -> dict[str, Any]:
         application = plane.application(settings)
         plane.start_ray(settings)
+        return plane.start_models(settings, application)
+
+    try:
+        plane.check_ports(settings)
+        ready = beside(start)
         on_signal(raise_stopped)
-        ready = plane.start_models(settings, application)
         say(json.dumps(ready))
         while True:
             signal.sigwaitinfo([UPDATE])
-            update(settings)
+            beside(lambda: update(settings))
     except (plane.PortError, RepositoryError, WeightsError, ValueError) as error:
         log.error("%s", error)  # noqa: TRY400 - the message says it all
         return 1
@@ -118,7 +166,7 @@ def run(settings: ServeSettings) -> int:
 
 
 def update(settings: ServeSettings) -> None:
-    """Applies the changed configuration; a wrong one is logged and changes nothing."""
+    """Applies the changed configuration. A wrong one is logged and changes nothing; what fails later is logged too."""
     from serve import plane  # noqa: PLC0415
     from serve.weights_errors import WeightsError  # noqa: PLC0415
 
@@ -127,6 +175,8 @@ def update(settings: ServeSettings) -> None:
         plane.update(settings)
     except (ValueError, WeightsError) as error:
         log.error("the configuration was not changed: %s", error)  # noqa: TRY400 - the message says it all
+    except Exception:
+        log.exception("the configuration is not in force, or not all of it; the replicas that run go on")
     else:
         log.info("the configuration is in force")
 

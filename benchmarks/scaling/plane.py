@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from serve.environment import prepare_environment
-from serve.local import on_signal, only_voice, raise_stopped, watch_parent
+from serve.local import Beside, end_at_once, on_signal, only_voice, raise_stopped, watch_parent
 from serve.logs import log_as_json
 from serve.settings import ServeSettings
 from serve.supervise import adopt_orphans, end_descendants, supervise
@@ -184,15 +184,18 @@ def run(settings: ServeSettings, cluster: Cluster) -> int:
 
     from serve import plane  # noqa: PLC0415
 
+    def start(folder: Path) -> tuple[str, dict[str, Any]]:
+        application = plane.application(settings)
+        address = start_head(settings, cluster, folder)
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        ray.init(address=address, namespace="octavia", logging_level=logging.ERROR, log_to_driver=True)
+        return address, plane.start_models(settings, application)
+
     with tempfile.TemporaryDirectory(prefix="octavia-scaling-", ignore_cleanup_errors=True) as folder:
         try:
             plane.check_ports(settings)
-            application = plane.application(settings)
-            address = start_head(settings, cluster, Path(folder))
-            logging.getLogger("ray.serve").setLevel(logging.WARNING)
-            ray.init(address=address, namespace="octavia", logging_level=logging.ERROR, log_to_driver=True)
+            address, ready = Beside()(lambda: start(Path(folder)))
             on_signal(raise_stopped)
-            ready = plane.start_models(settings, application)
             threading.Thread(target=keep_sampling, args=(address, cluster), daemon=True).start()
             say(json.dumps(ready | {"cluster": asdict(cluster)}))
             while True:
@@ -209,7 +212,7 @@ def main() -> int:
         return supervise([sys.executable, "-m", "benchmarks.scaling.plane", "run"])
     log_as_json()
     adopt_orphans()
-    on_signal(raise_stopped)
+    on_signal(end_at_once)
     watch_parent()
     try:
         return run(ServeSettings(), Cluster(**json.loads(os.environ[CLUSTER_VARIABLE])))
