@@ -5,7 +5,10 @@
 3. Times are looked at when all is done, so that two neighbours can be moved one after the other: a segment that was
    moved, merged or split lies within the media, is not shorter than `SHORTEST_S`, and overlaps none. Segments nobody
    touched may overlap as they did, as cues of a file do.
-4. A text that is longer than its slot can take is no error: it is spoken as fast as a voice may, and what is left over
+4. A line goes in its speaker's voice or in one that was chosen for it. Who says a segment can be changed: a line in
+   the voice of the one before then goes in that of the other.
+5. One segment stays at the least.
+6. A text that is longer than its slot can take is no error: it is spoken as fast as a voice may, and what is left over
    runs into the time after it. `tight` tells of it before anything is spoken.
 """
 
@@ -13,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.capabilities import base
 from orchestrator.dubbing.operations import (
     ChangeSpeaker,
     ChangeText,
@@ -53,13 +57,15 @@ class _Refused(Exception):  # noqa: N818  (becomes an InvalidEditError with the 
 class Bounds:
     """Within which a transcript is edited. `duration`: of the media, s. `next_id`: a number no segment ever had.
 
-    `voices`: those there are by target language; None where nobody can say.
+    `voices`: those there are by target language; None where nobody can say. `usual`: the voice of a speaker in a
+    language, where no other is chosen.
     """
 
     duration: float
     languages: Sequence[str]
     next_id: int
     voices: Callable[[str, str], bool] | None = None
+    usual: Callable[[str | None, str], str | None] = lambda _speaker, _language: None
 
 
 @dataclass(slots=True)
@@ -80,6 +86,8 @@ def edited(transcript: Transcript, operations: Iterable[Operation], bounds: Boun
         except _Refused as refusal:
             raise InvalidEditError(number, str(refusal)) from None
     ordered = in_order(draft.entries.values())
+    if not ordered:
+        raise InvalidEditError(None, "This would leave no segment; a transcript keeps one at the least.")
     _insist_on_times(ordered, draft.touched, bounds.duration)
     return ordered
 
@@ -149,8 +157,10 @@ def _text(draft: _Draft, operation: ChangeText) -> None:
 
 
 def _translation(draft: _Draft, operation: ChangeTranslation) -> None:
-    entry = _get(draft, operation.segment)
-    _put(draft, entry, lines=_with_line(entry, _language(draft, operation.language), text=operation.text))
+    entry, language = _get(draft, operation.segment), _language(draft, operation.language)
+    if base(entry.language) == base(language):
+        raise _Refused(f"segment {entry.id} is in '{entry.language}' already: change its text.")
+    _put(draft, entry, lines=_with_line(entry, language, text=operation.text))
 
 
 def _retranslate(draft: _Draft, operation: Retranslate) -> None:
@@ -176,7 +186,14 @@ def _times(draft: _Draft, operation: ChangeTimes) -> None:
 
 
 def _speaker(draft: _Draft, operation: ChangeSpeaker) -> None:
-    _put(draft, _get(draft, operation.segment), speaker=operation.speaker)
+    entry = _get(draft, operation.segment)
+    if entry.speaker == operation.speaker:
+        return
+    lines = {
+        language: replace(line, voice=None) if line.voice == draft.bounds.usual(entry.speaker, language) else line
+        for language, line in entry.lines.items()
+    }
+    _put(draft, entry, speaker=operation.speaker, lines=lines)
 
 
 def _voice(draft: _Draft, operation: ChangeVoice) -> None:

@@ -31,7 +31,7 @@ async def adopt(session: AsyncSession, made: Job, artifacts: Sequence[Mapping[st
     job.revision = await _revision(session, job, made.revision)
     job.rendered = {**job.rendered, **made.rendered}
     job.quality = {**job.quality, **made.quality}
-    job.warnings = [*job.warnings, *(each for each in made.warnings if each not in job.warnings)]
+    job.warnings = made.warnings
     made.expires_at = None  # they go with the job's own
     await session.flush()
 

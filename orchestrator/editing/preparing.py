@@ -5,7 +5,7 @@ revision nor the other job changes meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from orchestrator.database import patiently
 from orchestrator.dubbing.fit import Slot, slot_of, slot_of_cue
 from orchestrator.dubbing.transcript import Entry, Line, Transcript
 from orchestrator.editing import store
+from orchestrator.editing.voices import Voices, voices_of
 from orchestrator.jobs import keys, rows
 from orchestrator.jobs.advance import advance
 from orchestrator.jobs.context import current
@@ -69,12 +70,12 @@ async def prepare(job_id: str) -> int:
         media = await session.get_one(Media, job.media_id)
         transcript = await store.read(session, before, job.revision)
         there = {language: await _there(session, before, language) for language in job.target_languages}
-        cast = await rows.speakers(session, str(before.id))
-        transcript = _recast(transcript, there, cast)
-        staged = _staged(job, transcript, there, _next_starts(transcript, await _ends(session, before), media.duration))
+        voices = await voices_of(session, job)
+        next_starts = _next_starts(transcript, await _ends(session, before), media.duration)
+        staged = _staged(job, transcript, there, next_starts, voices)
         numbers, count = _passages(staged)
         await _store(session, job, staged, numbers)
-        await _store_cast(session, job, cast)
+        await _store_cast(session, job, list(voices.cast.values()))
         await advance(session, job.id, "translating")
         return count
 
@@ -111,52 +112,36 @@ def _next_starts(transcript: Transcript, ends: Sequence[_End], duration: float) 
     return found
 
 
-def _recast(transcript: Transcript, there: Mapping[str, Mapping[int, Pair]], cast: Sequence[JobSpeaker]) -> Transcript:
-    """The transcript in which who was given another speaker has that one's voice, unless a voice was chosen as well."""
-    voices = {each.name: each.voices for each in cast}
-    return tuple(
-        replace(entry, lines={at: _in_voice(entry, at, line, there, voices) for at, line in entry.lines.items()})
-        for entry in transcript
-    )
-
-
-def _in_voice(
-    entry: Entry,
-    language: str,
-    line: Line,
-    there: Mapping[str, Mapping[int, Pair]],
-    voices: Mapping[str, Mapping[str, str]],
-) -> Line:
-    pair = there.get(language, {}).get(entry.id)
-    if pair is None or entry.speaker == pair[0].speaker or line.voice not in (None, pair[1].voice):
-        return line
-    return replace(line, voice=voices.get(entry.speaker or "", {}).get(language, line.voice))
-
-
 def _staged(
-    job: Job, transcript: Transcript, there: Mapping[str, Mapping[int, Pair]], next_starts: Sequence[float]
+    job: Job,
+    transcript: Transcript,
+    there: Mapping[str, Mapping[int, Pair]],
+    next_starts: Sequence[float],
+    voices: Voices,
 ) -> list[_Staged]:
     staged = []
     for entry, next_start in zip(transcript, next_starts, strict=True):
         renditions = {
-            language: _rendition(job, entry, language, next_start, there[language].get(entry.id))
+            language: _rendition(job, entry, language, next_start, there[language].get(entry.id), voices)
             for language in job.target_languages
         }
-        voices = {
+        chosen = {
             language: line.voice
             for language, line in entry.lines.items()
-            if line.voice and line.voice != job.voices.get(language)
+            if line.voice and line.voice != voices.usual(entry.speaker, language)
         }
-        staged.append(_Staged(entry, next_start, voices, renditions))
+        staged.append(_Staged(entry, next_start, chosen, renditions))
     return staged
 
 
-def _rendition(job: Job, entry: Entry, language: str, next_start: float, pair: Pair | None) -> dict[str, Any] | None:
+def _rendition(
+    job: Job, entry: Entry, language: str, next_start: float, pair: Pair | None, voices: Voices
+) -> dict[str, Any] | None:
     """The columns of a rendition: as it is where its plan stays, else with what is to be spoken."""
     line = entry.lines.get(language, Line(None))
     if line.text is None:
         return None
-    if pair is not None and _stays(job, entry, line, next_start, *pair):
+    if pair is not None and _stays(job, entry, line, next_start, voices, *pair):
         columns = sa.inspect(Rendition).column_attrs
         return {each.key: getattr(pair[1], each.key) for each in columns if each.key not in _KEYS}
     said = _said(job, line.text)
@@ -165,7 +150,15 @@ def _rendition(job: Job, entry: Entry, language: str, next_start: float, pair: P
     return {"language": language, "text": line.text, "candidates": candidates, "missing_terms": []}
 
 
-def _stays(job: Job, entry: Entry, line: Line, next_start: float, segment: SegmentRow, rendition: Rendition) -> bool:
+def _stays(
+    job: Job,
+    entry: Entry,
+    line: Line,
+    next_start: float,
+    voices: Voices,
+    segment: SegmentRow,
+    rendition: Rendition,
+) -> bool:
     """Whether a segment is said as before: the same words, voice and time, and no other speed for a slot that is other.
 
     Speech at its own rate that fits the slot as it is now would not be spoken otherwise.
@@ -173,12 +166,15 @@ def _stays(job: Job, entry: Entry, line: Line, next_start: float, segment: Segme
     texts = (line.text, _said(job, line.text or ""))
     if (segment.start, segment.end) != (entry.start, entry.end) or rendition.text not in texts:
         return False
-    voice = line.voice or job.voices.get(rendition.language)
     if rendition.audio_key is None:
         return True
     if not keys.is_kept(rendition.audio_key):
         return False
-    if voice is not None and voice != rendition.voice:
+    voice, clip = voices.sound(entry, rendition.language)
+    was_clip = (
+        voices.clip(segment.speaker) if rendition.voice == voices.usual(segment.speaker, rendition.language) else None
+    )
+    if voice is not None and (voice, clip) != (rendition.voice, was_clip):
         return False
     slot, was = (_slot(job, entry.start, entry.end, end) for end in (next_start, segment.next_start))
     at_ease = (rendition.speed or 1.0) <= 1.0 and not rendition.overflow

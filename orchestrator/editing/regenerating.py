@@ -19,19 +19,22 @@ from orchestrator.context import AppContext
 from orchestrator.credits import spending
 from orchestrator.credits.ledger import balance
 from orchestrator.credits.prices import regeneration
-from orchestrator.dubbing.transcript import Changes, Transcript
+from orchestrator.dubbing.transcript import Changes
 from orchestrator.editing import service as editing
 from orchestrator.editing import store
 from orchestrator.editing.schemas import RegenerateQuote
 from orchestrator.glossaries.service import frozen
 from orchestrator.jobs import progress, service
-from orchestrator.jobs.kinds import SPOKEN
+from orchestrator.jobs.kinds import speaks
 from orchestrator.jobs.models import Job
 from orchestrator.media.models import Media
 from orchestrator.observability.tracing import traceparent
 from orchestrator.retention.errors import UploadExpiredError
 
 COPIED = ("user_id", "media_id", "kind", "source_language", "detected_language", "target_languages", "options")
+
+TOLD_ANEW = ("hard_to_read",)
+"""Codes of warnings that come with the files; all others go on being true of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,12 @@ class Begun:
     new: bool
 
 
-def price(job: Job, transcript: Transcript, changes: Changes) -> int:
+def price(job: Job, changes: Changes) -> int:
     """What it costs to regenerate: see `credits.prices.regeneration`. Only speech costs."""
-    if job.kind not in SPOKEN:
-        return 0
-    total = sum(entry.seconds for entry in transcript) * len(job.target_languages)
-    return regeneration(job.credits, sum(changes.seconds.values()), total)
+    source = job.source_language or job.detected_language
+    spoken = [language for language in job.target_languages if speaks(job.kind, source, language)]
+    seconds = sum(changes.seconds[language] for language in spoken)
+    return regeneration(job.credits, seconds, changes.total * len(job.target_languages))
 
 
 async def quoted(context: AppContext, user_id: UUID, job_id: UUID) -> RegenerateQuote:
@@ -60,9 +63,9 @@ async def quoted(context: AppContext, user_id: UUID, job_id: UUID) -> Regenerate
     async with context.sessions.begin() as session:
         job = await editing.editable(session, user_id, job_id)
         number = await store.current(session, job.id)
-        transcript, changes = await editing.changes(session, job, number)
+        changes = await editing.changes(session, job, number)
         there = (await balance(session, user_id)).available
-    credits = price(job, transcript, changes)
+    credits = price(job, changes)
     return RegenerateQuote(
         revision=number,
         output_revision=job.revision,
@@ -89,7 +92,7 @@ async def begin(context: AppContext, user_id: UUID, job_id: UUID, base: int, key
         if (earlier := await service.by_key(session, user_id, key, same)) is not None:
             return Begun(job, await store.current(session, job.id), earlier, new=False)
         number = await editing.at_base(session, job, base)
-        transcript, changes = await editing.changes(session, job, number)
+        changes = await editing.changes(session, job, number)
         if not changes.any:
             return Begun(job, number, None, new=False)
         await _insist_on_file(session, job)
@@ -101,8 +104,9 @@ async def begin(context: AppContext, user_id: UUID, job_id: UUID, base: int, key
             voices=job.voices,
             voice_speeds=job.voice_speeds,
             glossary=await frozen(session, user_id, job.target_languages),
-            credits=price(job, transcript, changes),
+            credits=price(job, changes),
             kept_for=job.kept_for,
+            warnings=[each for each in job.warnings if each["code"] not in TOLD_ANEW],
             idempotency_key=key,
             request_hash=same,
             **{name: getattr(job, name) for name in COPIED},

@@ -20,6 +20,7 @@ from orchestrator.dubbing.transcript import Changes, Entry, Transcript, compare,
 from orchestrator.editing import store
 from orchestrator.editing.models import TranscriptRevision
 from orchestrator.editing.schemas import EntryView, LineView, Spoken, TranscriptView
+from orchestrator.editing.voices import Voices, name_speakers, voices_of
 from orchestrator.errors import NotFoundError, OctaviaError
 from orchestrator.jobs import progress, service
 from orchestrator.jobs.kinds import SPOKEN
@@ -134,9 +135,14 @@ async def edit(
         before = await store.read(session, job, number)
         duration = await _duration(session, job, before)
         bounds = Bounds(
-            duration, job.target_languages, await store.next_id(session, job, before), _voices(known) if known else None
+            duration,
+            job.target_languages,
+            await store.next_id(session, job, before),
+            _voices(known) if known else None,
+            (await voices_of(session, job)).usual,
         )
         after = edited(before, operations, bounds)
+        await name_speakers(session, job, before, after)
         revision = await store.add(session, job, before, after, "edit", operations=len(operations))
         there = {entry.id: entry for entry in before}
         changed = {entry.id for entry in after if there.get(entry.id) != entry}
@@ -163,7 +169,7 @@ def notices(found: Sequence[Tight]) -> list[Notice]:
         Notice(
             code="text_too_long",
             message=f"Segment {each.segment} has {each.room:.1f} s; what it says in '{each.language}' takes at least "
-            f"{each.seconds:.1f} s. What does not fit runs into the time after it.",
+            f"{each.seconds:.1f} s. What does not fit runs into the time after it, as far as the media goes.",
         )
         for each in found[:MOST_TOLD]
     ]
@@ -172,11 +178,11 @@ def notices(found: Sequence[Tight]) -> list[Notice]:
     return told
 
 
-async def changes(session: AsyncSession, job: Job, number: int) -> tuple[Transcript, Changes]:
-    """A revision, and what it changes of the job's files."""
+async def changes(session: AsyncSession, job: Job, number: int) -> Changes:
+    """What a revision changes of the job's files."""
     made = await store.read(session, job, job.revision)
     transcript = await store.read(session, job, number)
-    return transcript, compare(made, transcript, job.target_languages)
+    return compare(made, transcript, job.target_languages, (await voices_of(session, job)).sound)
 
 
 async def view(session: AsyncSession, job: Job, number: int | None, cursor: int, limit: int) -> TranscriptView:
@@ -187,14 +193,14 @@ async def view(session: AsyncSession, job: Job, number: int | None, cursor: int,
         raise NotFoundError("revision", number)
     made = {entry.id: entry for entry in await store.read(session, job, job.revision)}
     transcript = await store.read(session, job, number)
-    spoken = await _spoken(session, job)
+    spoken, voices = await _spoken(session, job), await voices_of(session, job)
     shown = transcript[cursor : cursor + limit]
     return TranscriptView(
         revision=number,
         current_revision=current,
         output_revision=job.revision,
         regeneration=await running(session, job.id),
-        segments=[_entry(entry, made.get(entry.id), job, spoken) for entry in shown],
+        segments=[_entry(entry, made.get(entry.id), job, spoken, voices) for entry in shown],
         next_cursor=cursor + limit if len(transcript) > cursor + limit else None,
     )
 
@@ -208,14 +214,16 @@ async def _spoken(session: AsyncSession, job: Job) -> dict[tuple[int, str], Rend
     return {(row[0], row[1].language): row[1] for row in await session.execute(query)}
 
 
-def _entry(entry: Entry, made: Entry | None, job: Job, spoken: dict[tuple[int, str], Rendition]) -> EntryView:
+def _entry(
+    entry: Entry, made: Entry | None, job: Job, spoken: dict[tuple[int, str], Rendition], voices: Voices
+) -> EntryView:
     lines = {}
     for language in job.target_languages:
         line, there = entry.lines.get(language), spoken.get((entry.id, language))
         lines[language] = LineView(
             text=line.text if line else None,
-            voice=(line.voice if line else None) or job.voices.get(language),
-            stale=is_stale(made, entry, language),
+            voice=voices.of(entry, language),
+            stale=is_stale(made, entry, language, voices.sound),
             spoken=_sound(there) if there else None,
             missing_terms=there.missing_terms if there else [],
         )
@@ -238,7 +246,11 @@ def _sound(rendition: Rendition) -> Spoken | None:
 
 
 def _voices(known: Capabilities) -> Callable[[str, str], bool]:
-    return lambda language, name: known.voice_for(language, name) is not None
+    def speaks(language: str, name: str) -> bool:
+        voice = known.voice_for(language, name)
+        return voice is not None and (voice.speaks(language) or voice.stands_in(language))
+
+    return speaks
 
 
 async def _duration(session: AsyncSession, job: Job, transcript: Transcript) -> float:

@@ -30,6 +30,7 @@ from orchestrator.media.models import Media
 from orchestrator.subtitles import reader
 from orchestrator.subtitles.check import Violation, check
 from orchestrator.subtitles.cues import Cue
+from orchestrator.subtitles.direction import directed, runs_right_to_left
 from orchestrator.subtitles.markup import Marked, put_back, split
 from orchestrator.subtitles.reader import CONTENT_TYPES, SubtitleFile
 from orchestrator.subtitles.remarks import told
@@ -260,8 +261,15 @@ async def _texts(job_id: str, language: str) -> dict[int, str]:
 def _translated_file(script: Script, texts: dict[int, str], language: str) -> bytes:
     document = script.file.document
     raws = {
-        place: put_back(script.marked[at], texts[at], document.format, language)
+        place: said_in(script.marked[at], texts[at], document.format, language)
         for at, place in enumerate(script.places)
         if at in texts
     }
     return reader.encoded(document.saying(raws), marked=script.file.marked)
+
+
+def said_in(cue: Marked, text: str, format_: str, language: str) -> str:
+    """The cue saying a text; one that comes to run from right to left is told to players as such."""
+    if text != cue.text and not runs_right_to_left(cue.text):
+        text = directed(text, format_, language)
+    return put_back(cue, text, format_, language)

@@ -1,6 +1,6 @@
 """Which voice speaks a segment, how fast it can, and like whom."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.capabilities import Capabilities, Voice
@@ -30,16 +30,21 @@ class NoVoiceError(OctaviaError):
 
 
 async def speakers_of(job: Job, language: str, segments: Sequence[SegmentRow]) -> list[Speaker]:
-    """Who speaks each segment in a language; what nobody is told to say, whoever says most. Raises NoVoiceError."""
+    """Who speaks each segment in a language. Raises NoVoiceError."""
     cast = {each.name: each for each in await patiently(current().engine, lambda at: rows.speakers(at, str(job.id)))}
     known = await current().models.capabilities_patiently()
-    most = max(cast.values(), key=lambda each: (each.seconds, each.name), default=None)
-    wanted = [(segment.speaker or EVERYBODY, (segment.voices or {}).get(language)) for segment in segments]
+    wanted = [(segment.speaker, (segment.voices or {}).get(language)) for segment in segments]
     found = {
-        (name, own): await _speaker(job, language, cast.get(name, most), own, known)
+        (name, own): await _speaker(job, language, cast_for(cast, name), own, known)
         for name, own in dict.fromkeys(wanted)
     }
     return [found[each] for each in wanted]
+
+
+def cast_for(cast: Mapping[str, JobSpeaker], speaker: str | None) -> JobSpeaker | None:
+    """Who of a job's speakers says what `speaker` does: that one, or for a name nobody has, whoever says most."""
+    most = max(cast.values(), key=lambda each: (each.seconds, each.name), default=None)
+    return cast.get(speaker or EVERYBODY, most)
 
 
 async def _speaker(job: Job, language: str, cast: JobSpeaker | None, own: str | None, known: Capabilities) -> Speaker:

@@ -1,5 +1,7 @@
 """What each kind of job works on and gives, as data."""
 
+from orchestrator.capabilities import base
+
 DUBBED = ("video_translation", "audio_translation")
 """Kinds whose speech takes the place of speech in a media."""
 
@@ -20,3 +22,8 @@ HEARD_TEXT = ("video_translation", "audio_translation", "subtitles")
 
 WITHOUT_TARGET = ("subtitles", "subtitle_to_audio")
 """Kinds that may stay in the language of the original."""
+
+
+def speaks(kind: str, source: str | None, target: str) -> bool:
+    """Whether a kind of job speaks in a language: a dub does not where the file (`source`) is in it already."""
+    return kind in SPOKEN and (kind in OF_SUBTITLES or source is None or base(source) != base(target))

@@ -58,7 +58,7 @@ class Sound:
 async def read_back(dub: Dub, language: str, sound: Sound, how: ReadBack) -> dict[str, Any] | Reason:
     """What Whisper hears of the finished dub, beside what its segments say."""
     if how == "none":
-        return "not_asked"
+        return "not_asked" if dub.job.regenerates is None else "regenerated"
     picked = [dub.spoken[at] for at in chosen([rendition.seconds or 0.0 for _, rendition in dub.spoken], how)]
     if not picked:
         return "nothing_spoken"
@@ -116,6 +116,8 @@ async def speaker_similarity(dub: Dub, sound: Sound) -> dict[str, Any] | Reason:
     cloned = {each.name for each in speakers if each.reference}
     if not cloned:
         return "not_cloned"
+    if dub.job.regenerates is not None:
+        return "regenerated"  # the original's sound was extracted for the first run alone
     said: defaultdict[str, list[tuple[SegmentRow, Rendition]]] = defaultdict(list)
     for segment, rendition in dub.spoken:
         said[segment.speaker or EVERYBODY].append((segment, rendition))

@@ -24,7 +24,7 @@ from orchestrator.jobs.casting import speakers_of, voice_of
 from orchestrator.jobs.checks import Way, check_mix, check_voices, remarks
 from orchestrator.jobs.context import current
 from orchestrator.jobs.fitting import plan_passage, speak
-from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN
+from orchestrator.jobs.kinds import DUBBED, OF_SUBTITLES, SPOKEN, speaks
 from orchestrator.jobs.models import Job, Rendition, SegmentRow
 from orchestrator.jobs.schemas import JobOptions
 from orchestrator.jobs.terms import Translated, terms_of, translate
@@ -56,7 +56,7 @@ async def check_route(job_id: str, source: str, target: str) -> None:
     async def work(session: AsyncSession) -> None:
         job = await rows.job(session, job_id)
         options = JobOptions.model_validate(job.options)
-        needs_voice = _needs_voice(job, source, target)
+        needs_voice = speaks(job.kind, source, target)
         if base(source) != base(target) and not capabilities.route(source, target):
             raise NoTranslationError(source, target, capabilities)
         if needs_voice:
@@ -71,11 +71,6 @@ async def check_route(job_id: str, source: str, target: str) -> None:
             await session.execute(update(Job).where(Job.id == job.id).values(**chosen))
 
     await patiently(current().engine, work)
-
-
-def _needs_voice(job: Job, source: str, target: str) -> bool:
-    """Whether the job speaks in this language: a dub does not where the file is in it already."""
-    return job.kind in SPOKEN and (job.kind in OF_SUBTITLES or base(source) != base(target))
 
 
 async def translate_passage(job_id: str, language: str, passage: int) -> None:
@@ -219,6 +214,5 @@ def _translated(segment: SegmentRow, language: str, translated: Translated) -> d
 
 def _is_spoken(job: Job, segment: SegmentRow, rendition: Rendition) -> bool:
     """A file already in the target language keeps its sound, if it has any; what nothing translates is not spoken."""
-    file_language = job.source_language or job.detected_language
-    own = file_language is not None and not _needs_voice(job, file_language, rendition.language)
-    return not own and bool(rendition.candidates) and rendition.audio_key is None
+    speech = speaks(job.kind, job.source_language or job.detected_language, rendition.language)
+    return speech and bool(rendition.candidates) and rendition.audio_key is None

@@ -150,7 +150,14 @@ def _transcript(language: str, segments: Sequence[SegmentRow]) -> bytes:
     content = {
         "language": language,
         "segments": [
-            {"start": each.start, "end": each.end, "language": each.language, "text": each.text, "words": each.words}
+            {
+                "start": each.start,
+                "end": each.end,
+                "language": each.language,
+                "speaker": each.speaker,
+                "text": each.text,
+                "words": each.words,
+            }
             for each in segments
         ],
     }

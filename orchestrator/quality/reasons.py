@@ -4,11 +4,20 @@ from collections.abc import Mapping
 from typing import Literal
 
 Reason = Literal[
-    "not_asked", "not_installed", "unavailable", "nothing_spoken", "not_heard", "not_cloned", "texts_given", "own_sound"
+    "not_asked",
+    "regenerated",
+    "not_installed",
+    "unavailable",
+    "nothing_spoken",
+    "not_heard",
+    "not_cloned",
+    "texts_given",
+    "own_sound",
 ]
 
 WORDS: Mapping[Reason, str] = {
     "not_asked": "it was not asked for",
+    "regenerated": "it is not measured again when a dub is regenerated",
     "not_installed": "no model for it is installed",
     "unavailable": "its model did not answer",
     "nothing_spoken": "nothing is spoken",

@@ -43,3 +43,11 @@ class MediaInUseError(OctaviaError):
 class JobOpenError(OctaviaError):
     def __init__(self, job: Job) -> None:
         super().__init__("job_open", f"Job {job.id} is {job.status}. Cancel it first; then it can be deleted.", 409)
+
+
+class AdoptedError(OctaviaError):
+    """What a regeneration has made are the files of its job now, and go with that."""
+
+    def __init__(self, job: Job, regenerates: UUID) -> None:
+        message = f"The results of job {regenerates} are what {job.id} has made anew. Delete job {regenerates} instead."
+        super().__init__("results_in_use", message, 409, job_id=str(regenerates))

@@ -22,7 +22,7 @@ from orchestrator.jobs import keys, progress
 from orchestrator.jobs.models import DiarizedPiece, HeardWindow, Job, JobSpeaker, Rendition, SegmentRow
 from orchestrator.media.models import Media
 from orchestrator.ownership import owned_by
-from orchestrator.retention.errors import JobOpenError, MediaInUseError
+from orchestrator.retention.errors import AdoptedError, JobOpenError, MediaInUseError
 from orchestrator.storage import Storage
 
 log = structlog.get_logger(__name__)
@@ -65,13 +65,15 @@ async def delete_media(make: Make, storage: Storage, user_id: UUID, media_id: UU
 async def delete_job(make: Make, storage: Storage, user_id: UUID, job_id: UUID) -> bool:
     """Delete the user's job now, with its results and texts; False where the storage failed: the sweeper will do it.
 
-    Raises NotFoundError, for one that is deleted already too; JobOpenError.
+    Raises NotFoundError, for one that is deleted already too; JobOpenError; AdoptedError.
     """
     async with make.begin() as session:
         query = owned_by(user_id, Job).where(Job.id == job_id).with_for_update(key_share=True)
         job = await session.scalar(query)
         if job is None:
             raise NotFoundError("job", job_id)
+        if job.regenerates is not None and job.status == "completed":
+            raise AdoptedError(job, job.regenerates)
         regenerations = sa.select(Job).where(Job.regenerates == job.id)
         parts = [job, *(await session.scalars(regenerations)).all()]
         for each in parts:

@@ -56,10 +56,16 @@ class Stretch:
 
 
 def cues_of_segments(segments: Iterable[Segment], profile: Rules = PLAIN) -> list[Cue]:
-    """Cues in the language spoken, by the times of the words."""
-    return cues_of_stretches(
-        [stretch_of_words(each.text, each.words, rules_for(each.language, profile), each.speaker) for each in segments]
-    )
+    """Cues in the language spoken, by the times of the words; a segment without any, as a split may leave it, by its
+    own times.
+    """
+    return cues_of_stretches([_stretch(each, rules_for(each.language, profile)) for each in segments])
+
+
+def _stretch(segment: Segment, rules: Rules) -> Stretch:
+    if any(word.text.strip() for word in segment.words):
+        return stretch_of_words(segment.text, segment.words, rules, segment.speaker)
+    return stretch_of_line(Line(segment.start, segment.end, segment.text, segment.speaker), rules)
 
 
 def cues_of_lines(lines: Iterable[Line], language: str, profile: Rules = PLAIN) -> list[Cue]:

@@ -33,6 +33,12 @@ def marked(line: str, language: str | None = None) -> str:
     return RLM + line if first != "R" and runs_right_to_left(line, language) else line
 
 
+def directed(text: str, format_: str, language: str) -> str:
+    """A cue's text, lines parted by a newline, as a player of the format lays it out from the right."""
+    told = {"ass": embedded, "ssa": embedded, "srt": marked, "vtt": marked}.get(format_)
+    return "\n".join(told(line, language) for line in text.split("\n")) if told else text
+
+
 def _direction(character: str) -> str:
     """ "L", "R", or nothing for what has no direction of its own."""
     kind = unicodedata.bidirectional(character)

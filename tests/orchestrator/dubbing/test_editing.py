@@ -33,7 +33,8 @@ def three() -> Transcript:
 
 
 def done(*operations: dict[str, Any], transcript: Transcript | None = None, next_id: int = 3) -> Transcript:
-    bounds = Bounds(DURATION, ["es"], next_id, lambda _, name: name in ("lola", "joe"))
+    usual = {None: "lola", "A": "lola", "B": "joe"}
+    bounds = Bounds(DURATION, ["es"], next_id, lambda _, name: name in ("lola", "joe"), lambda who, _: usual.get(who))
     return edited(transcript or three(), [PARSE.validate_python(each) for each in operations], bounds)
 
 
@@ -153,16 +154,48 @@ def test_cues_that_overlapped_before_may_be_edited_but_not_made_to_overlap() -> 
         done({"op": "times", "segment": 2, "start": 5.5}, transcript=cues)
 
 
+def same_sound(_entry: Entry, _language: str) -> str:
+    return "lola"
+
+
 def test_only_what_is_other_is_stale() -> None:
     before = three()
     after = done({"op": "translation", "segment": 1, "language": "es", "text": "otra"}, {"op": "delete", "segment": 2})
     changes = compare(before, after, ["es", "de"])
     assert changes.spoken == {"es": {1, 2}, "de": {2}}
-    assert changes.seconds == {"es": 4.0, "de": 2.0}
-    speaker = compare(before, done({"op": "speaker", "segment": 1, "speaker": "B"}), ["es"])
+    assert (changes.seconds, changes.total) == ({"es": 4.0, "de": 2.0}, 6.0)
+    speaker = compare(before, done({"op": "speaker", "segment": 1, "speaker": "A"}), ["es"], same_sound)
     assert (speaker.any, speaker.source, speaker.spoken) == (True, True, {"es": frozenset()})
+    other = compare(before, done({"op": "speaker", "segment": 1, "speaker": "B"}), ["es"])
+    assert other.spoken == {"es": {1}}
     assert not compare(before, done({"op": "speaker", "segment": 0, "speaker": "A"}), ["es"]).any
     assert compare(before, done({"op": "retranslate", "segment": 0}), ["es"]).spoken == {"es": {0}}
+
+
+def test_time_that_two_segments_share_counts_once() -> None:
+    before = three()
+    merged = compare(before, done({"op": "merge", "segments": [0, 1]}), ["es"])
+    assert (merged.seconds, merged.total) == ({"es": 5.0}, 7.0)
+    split = compare(before, done({"op": "split", "segment": 0, "at": 2.0}), ["es"])
+    assert (split.seconds, split.total) == ({"es": 2.0}, 6.0)
+
+
+def test_a_line_in_its_speakers_voice_goes_with_another_speaker_and_a_chosen_one_does_not() -> None:
+    chosen = {"op": "voice", "segment": 1, "language": "es", "voice": "joe"}
+    assert done({"op": "speaker", "segment": 0, "speaker": "B"})[0].lines["es"].voice is None
+    assert done(chosen, {"op": "speaker", "segment": 1, "speaker": "A"})[1].lines["es"].voice == "joe"
+
+
+def test_a_transcript_keeps_a_segment() -> None:
+    assert len(done(*({"op": "delete", "segment": each} for each in (0, 2)))) == 1
+    with pytest.raises(InvalidEditError, match="leave no segment"):
+        done(*({"op": "delete", "segment": each} for each in (0, 1, 2)))
+
+
+def test_a_segment_in_the_target_language_already_has_no_translation() -> None:
+    spanish = (Entry(0, 1.0, 2.0, "es-MX", "Hola", lines={"es": Line("Hola")}),)
+    with pytest.raises(InvalidEditError, match="in 'es-MX' already: change its text"):
+        done({"op": "translation", "segment": 0, "language": "es", "text": "Buenas"}, transcript=spanish)
 
 
 TIMES = st.floats(0, DURATION + 2)

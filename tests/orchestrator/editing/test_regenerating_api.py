@@ -16,7 +16,7 @@ from orchestrator.credits.prices import regeneration
 from orchestrator.editing.models import SupersededFile, TranscriptSegment
 from orchestrator.editing.preparing import prepare
 from orchestrator.jobs import keys, progress, rows
-from orchestrator.jobs.models import Artifact, Job, Rendition
+from orchestrator.jobs.models import Artifact, Job, JobSpeaker, Rendition, SegmentRow
 from orchestrator.retention import service as retention
 from orchestrator.storage import Storage
 from tests.fixtures_control_plane import QueueStandIn
@@ -228,6 +228,22 @@ async def test_a_job_is_deleted_with_its_regenerations_and_revisions_but_not_whi
         assert (await session.scalars(sa.select(TranscriptSegment))).all() == []
 
 
+async def test_what_a_regeneration_made_is_deleted_with_its_job_alone(
+    ask: Ask, client: httpx.AsyncClient, job: Job, make_session: Sessions, storage: Storage
+) -> None:
+    made = await begun(ask)
+    key = keys.artifact(str(made), "es.mp4")
+    await storage.put_bytes(key, b"new")
+    async with make_session.begin() as session:
+        await progress.start(session, made)
+        assert await progress.complete(session, made, [file(made, "es.mp4")])
+    refused = await client.delete(f"/v1/jobs/{made}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "results_in_use")
+    assert str(job.id) in refused.json()["detail"]
+    assert await storage.read(key) == b"new"
+    assert (await client.delete(f"/v1/jobs/{job.id}")).status_code == 204
+
+
 async def test_results_that_are_due_are_withdrawn_once_no_regeneration_runs(
     ask: Ask, job: Job, make_session: Sessions, engine: AsyncEngine, storage: Storage
 ) -> None:
@@ -283,3 +299,127 @@ async def test_hurried_speech_stays_as_it_is_where_its_time_does(
     kept = [(segment, before[segment.index]) for segment, _ in pairs if segment.index not in again]
     assert kept
     assert all(now.next_start == was.next_start for now, was in kept)
+
+
+@pytest.fixture
+async def two_speakers(job: Job, make_session: Sessions) -> Job:
+    """Ann, who says the first and the last segment in the voice of the job, and Bob, whose voice is another."""
+    async with make_session.begin() as session:
+        for name, voice, seconds in (("Ann", "lola", 4.0), ("Bob", "joe", 2.0)):
+            session.add(JobSpeaker(job_id=job.id, name=name, seconds=seconds, voices={"es": voice}))
+        for index, name in enumerate(("Ann", "Bob", "Ann")):
+            at = {"job_id": job.id, "index": index}
+            await session.execute(sa.update(SegmentRow).filter_by(**at).values(speaker=name))
+        bobs = sa.update(Rendition).where(Rendition.job_id == job.id, Rendition.segment == 1)
+        await session.execute(bobs.values(voice="joe"))
+    return job
+
+
+async def regenerated(ask: Ask, make_session: Sessions, base: int) -> tuple[set[int], dict[int, dict[str, str]]]:
+    """What is to be spoken, and each segment's chosen voices, when the revision is regenerated to its end."""
+    answer = await ask("regenerate", base_revision=base)
+    assert answer.status_code == 202, answer.text
+    made = UUID(answer.json()["job"]["id"])
+    async with make_session.begin() as session:
+        await progress.start(session, made)
+    await prepare(str(made))
+    async with make_session.begin() as session:
+        pairs = await rows.renditions(session, str(made), "es")
+        open_ = {segment.index for segment, rendition in pairs if rendition.audio_key is None}
+        chosen = {segment.index: segment.voices for segment, _ in pairs}
+        voice = {segment.index: "joe" if segment.speaker == "Bob" else "lola" for segment, _ in pairs}
+        for segment, rendition in pairs:
+            if rendition.audio_key is None:
+                rendition.voice, rendition.seconds = voice[segment.index], 1.5
+                rendition.audio_key = keys.rendition(str(made), "es", segment.index)
+        await session.flush()
+        assert await progress.complete(session, made, [file(made, "es.mp4")])
+    return open_, chosen
+
+
+async def test_another_speaker_speaks_in_their_own_voice_from_then_on(
+    ask: Ask, two_speakers: Job, make_session: Sessions, storage_of_steps: Storage
+) -> None:
+    await ask("transcript/edits", base_revision=1, operations=[{"op": "speaker", "segment": 2, "speaker": "Bob"}])
+    quote = (await ask("regenerate/quote", x=1)).json()
+    assert (quote["segments"], quote["credits"]) == ([2], 4)
+    shown = (await ask("transcript")).json()["segments"][2]["translations"]["es"]
+    assert (shown["voice"], shown["stale"]) == ("joe", True)
+    assert await regenerated(ask, make_session, 2) == ({2}, {0: {}, 1: {}, 2: {}})
+    await ask("transcript/edits", base_revision=2, operations=[{**EDIT, "segment": 0}])
+    assert await regenerated(ask, make_session, 3) == ({0}, {0: {}, 1: {}, 2: {}})
+
+
+async def test_a_new_name_for_a_speaker_leaves_the_voice_and_costs_nothing(
+    ask: Ask, two_speakers: Job, make_session: Sessions, storage_of_steps: Storage
+) -> None:
+    await ask("transcript/edits", base_revision=1, operations=[{"op": "speaker", "segment": 1, "speaker": "Elinor"}])
+    assert (await ask("regenerate/quote", x=1)).json()["credits"] == 0
+    assert await regenerated(ask, make_session, 2) == (set(), {0: {}, 1: {}, 2: {}})
+    async with make_session() as session:
+        cast = {each.name: each for each in await rows.speakers(session, str(two_speakers.id))}
+    assert (cast["Elinor"].voices, cast["Elinor"].seconds) == ({"es": "joe"}, 0.0)
+
+
+async def test_cloned_voices_differ_by_whom_they_are_cloned_from(
+    ask: Ask, two_speakers: Job, make_session: Sessions, storage_of_steps: Storage
+) -> None:
+    async with make_session.begin() as session:
+        for name in ("Ann", "Bob"):
+            clip = {"key": f"clip/{name}", "rate": 24_000, "spans": []}
+            cloned = sa.update(JobSpeaker).where(JobSpeaker.name == name)
+            await session.execute(cloned.values(voices={"es": "clone"}, reference=clip))
+        await session.execute(sa.update(Rendition).values(voice="clone"))
+    await ask("transcript/edits", base_revision=1, operations=[{"op": "speaker", "segment": 2, "speaker": "Bob"}])
+    assert (await ask("regenerate/quote", x=1)).json()["segments"] == [2]
+    assert (await regenerated(ask, make_session, 2))[0] == {2}
+
+
+async def test_the_voice_there_was_asked_for_by_name_or_as_the_usual_one_costs_nothing(ask: Ask) -> None:
+    for base, voice in ((1, None), (2, "lola")):
+        operation = {"op": "voice", "segment": 1, "language": "es", "voice": voice}
+        assert (await ask("transcript/edits", base_revision=base, operations=[operation])).status_code == 201
+        assert (await ask("regenerate", base_revision=base + 1)).json()["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("operations", "credits"),
+    [
+        ([{"op": "delete", "segment": 0}], 4),
+        ([{"op": "delete", "segment": 0}, {"op": "delete", "segment": 2}], 7),
+        ([{"op": "merge", "segments": [0, 1]}], 8),
+    ],
+)
+async def test_what_is_gone_is_a_share_of_what_there_was(
+    ask: Ask, operations: list[dict[str, Any]], credits: int
+) -> None:
+    await ask("transcript/edits", base_revision=1, operations=operations)
+    assert (await ask("regenerate/quote", x=1)).json()["credits"] == credits
+
+
+async def test_a_language_that_is_not_spoken_costs_nothing(
+    complete: Complete, client: httpx.AsyncClient, user: User
+) -> None:
+    two = await complete(credits=12, target_languages=["en", "es"], voices={"es": "lola"})
+    url = f"/v1/jobs/{two.id}"
+    operations = [{"op": "text", "segment": 1, "text": "Other words"}]
+    await client.post(f"{url}/transcript/edits", json={"base_revision": 1, "operations": operations})
+    quote = (await client.post(f"{url}/regenerate/quote")).json()
+    assert (quote["seconds"], quote["credits"]) == ({"en": 2.0, "es": 2.0}, 2)
+
+
+async def test_what_is_true_of_a_job_is_told_of_its_regeneration_and_what_its_files_say_is_told_anew(
+    ask: Ask, job: Job, make_session: Sessions
+) -> None:
+    told = [{"code": code, "message": code} for code in ("toy_translation", "hard_to_read")]
+    async with make_session.begin() as session:
+        await session.execute(sa.update(Job).where(Job.id == job.id).values(warnings=told))
+    made = await begun(ask)
+    async with make_session.begin() as session:
+        assert (await session.get_one(Job, made)).warnings == told[:1]
+        await progress.start(session, made)
+        await progress.warn(session, made, "hard_to_read", "one cue")
+        assert await progress.complete(session, made, [file(made, "es.mp4")])
+    async with make_session() as session:
+        found = (await session.get_one(Job, job.id)).warnings
+    assert found == [told[0], {"code": "hard_to_read", "message": "one cue"}]

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
+from orchestrator.capabilities import Voice
 from orchestrator.editing.models import TranscriptSegment
 from orchestrator.jobs.models import Job
 from tests.fixtures_control_plane import QueueStandIn
@@ -123,6 +125,15 @@ async def test_only_the_transcript_of_ones_own_completed_job_can_be_edited(
     running = await make_job()
     answer = await client.get(f"/v1/jobs/{running.id}/transcript")
     assert (answer.status_code, answer.json()["code"]) == (409, "not_editable")
+
+
+async def test_a_voice_speaks_the_language_or_stands_in_for_it(ask: Ask, queue: QueueStandIn) -> None:
+    assert queue.known is not None
+    french = Voice("jean", "fr", "male", "CC0", True, frozenset(), 15.0)
+    queue.known = replace(queue.known, voices=(*queue.known.voices, french))
+    for voice, status in (("jean", 422), ("joe", 201)):
+        operation = {"op": "voice", "segment": 0, "language": "es", "voice": voice}
+        assert (await ask("transcript/edits", base_revision=1, operations=[operation])).status_code == status
 
 
 async def test_of_a_translated_subtitle_file_the_translations_alone_can_be_edited(

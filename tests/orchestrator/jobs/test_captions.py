@@ -19,6 +19,8 @@ from orchestrator.settings import Settings
 from orchestrator.storage import Storage
 from orchestrator.subtitles import clock, cues_json, srt
 from orchestrator.subtitles.cues import Cue
+from orchestrator.subtitles.direction import PDF, RLE
+from orchestrator.subtitles.markup import split
 from tests.orchestrator.jobs.conftest import MakeJob, MakeMedia
 
 pytestmark = pytest.mark.anyio
@@ -134,6 +136,19 @@ async def test_a_file_comes_back_as_it_was_with_other_words(
     assert changed["<i>Good morning.</i>"] == "<i>Buenos días.</i>"
     assert changed["{\\an8}He was not an"].startswith("{\\an8}No era")
     assert changed["ill-disposed young man."].endswith("índole.")
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "written"),
+    [
+        ("Hello!", "مرحبا!", f"{RLE}مرحبا!{PDF}"),
+        (f"{RLE}مرحبا!{PDF}", "أهلا!", f"{RLE}أهلا!{PDF}"),
+        ("Hello!", "Hola!", "Hola!"),
+    ],
+)
+def test_a_cue_that_comes_to_run_from_the_right_is_told_to_players(source: str, text: str, written: str) -> None:
+    cue = split(f"{{\\i1}}{source}", "ass")
+    assert captions.said_in(cue, text, "ass", "es" if text == "Hola!" else "ar") == f"{{\\i1}}{written}"
 
 
 async def test_a_file_in_the_language_asked_for_is_kept_to_the_letter(

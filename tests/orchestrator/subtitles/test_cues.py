@@ -31,6 +31,15 @@ def test_a_short_sentence_is_one_cue_at_its_own_time() -> None:
     assert cue.end == pytest.approx(4.42)
 
 
+@pytest.mark.parametrize("words", [(), (Word(" ", 0.0, 0.1),)])
+def test_a_segment_without_timed_words_is_shown_in_its_own_time(words: tuple[Word, ...]) -> None:
+    bare = Segment(4.0, 6.5, "en", "He was not ill-disposed.", words)
+    first, second = cues_of_segments([spoken("He said so."), bare])
+    assert first.lines == ("He said so.",)
+    assert (second.start, second.lines, second.words) == (4.0, ("He was not ill-disposed.",), ())
+    assert second.end >= 6.5
+
+
 def test_a_long_sentence_becomes_cues_of_two_lines_that_follow_the_words() -> None:
     first, second = cues_of_segments([spoken(AUSTEN)])
     assert [first.lines, second.lines] == [

@@ -1,6 +1,6 @@
 from orchestrator.subtitles import ass, srt, vtt
 from orchestrator.subtitles.cues import Cue
-from orchestrator.subtitles.direction import PDF, RLE, RLM, embedded, marked, runs_right_to_left
+from orchestrator.subtitles.direction import PDF, RLE, RLM, directed, embedded, marked, runs_right_to_left
 
 ARABIC = "قال: مرحبا."
 MIXED = "iPhone 15 في البيت."
@@ -28,3 +28,10 @@ def test_text_files_mark_only_what_begins_the_other_way() -> None:
     assert f"\n{RLM}{MIXED}\n{ARABIC}\n" in srt.dumps(cues, "ar")
     assert f"\n{RLM}{MIXED}\n{ARABIC}\n" in vtt.dumps(cues, "ar")
     assert marked("Hello.", "en") == "Hello."
+
+
+def test_each_format_is_told_in_its_own_way() -> None:
+    text = f"{MIXED}\nOK."
+    assert directed(text, "ass", "ar") == directed(text, "ssa", "ar") == f"{RLE}{MIXED}{PDF}\nOK."
+    assert directed(text, "srt", "ar") == directed(text, "vtt", "ar") == f"{RLM}{MIXED}\nOK."
+    assert directed(text, "json", "ar") == text
