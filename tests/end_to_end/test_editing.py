@@ -149,10 +149,17 @@ def test_subtitles_are_written_anew_for_nothing(system: System) -> None:
 
     job_id = system.ask(heard)["id"]
     with api(system) as client:
-        operation = {"op": "text", "segment": 0, "text": "مرحبا 🙂 (world)"}
-        asked(client, "POST", f"{job_id}/transcript/edits", 201, base_revision=1, operations=[operation])
+        second = asked(client, "GET", f"{job_id}/transcript", 200)["segments"][1]
+        operations = [
+            {"op": "text", "segment": 0, "text": "مرحبا 🙂 (world)"},
+            {"op": "split", "segment": second["id"], "at": second["start"] + 0.11, "texts": ["Well,", "the rest."]},
+        ]
+        asked(client, "POST", f"{job_id}/transcript/edits", 201, base_revision=1, operations=operations)
         regenerated(system, client, job_id, 2)
-        assert "مرحبا 🙂 (world)" in client.get(f"/v1/jobs/{job_id}/artifacts/en.srt").text
+        written = client.get(f"/v1/jobs/{job_id}/artifacts/en.srt").text
+        assert "مرحبا 🙂 (world)" in written
+        assert "Well," in written
+        assert "the rest." in written
 
 
 @pytest.mark.soak
