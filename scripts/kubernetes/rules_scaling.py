@@ -1,7 +1,7 @@
 """What scales, what may be taken away, and how long it may take to end."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.settings import Settings
@@ -73,9 +73,26 @@ def budgets(deployed: Deployed) -> Iterator[str]:
             yield f"{where}: its selector matches no pod"
         if spec.get("maxUnavailable") in (0, "0%") or spec.get("minAvailable") == "100%":
             yield f"{where}: it lets no pod go, so no node could be emptied"
-    for component in ("api", "worker", "models"):
+        if any(pod.kind == "RayService" for pod in pods):
+            yield from (f"{where}: {wrong}" for wrong in _without_scale(spec, pods))
+    for component in ("api", "worker"):
         if deployed.pods_of(component) and component not in protected:
             yield f"{component}: no PodDisruptionBudget protects it"
+
+
+def _without_scale(budget: Mapping[str, Any], pods: Sequence[Pod]) -> Iterator[str]:
+    """Of pods whose controller has no scale subresource Kubernetes knows only how many there are, never how many there
+    should be: https://kubernetes.io/docs/tasks/run-application/configure-pdb/#arbitrary-controllers-and-selectors"""
+    least = budget.get("minAvailable")
+    if not isinstance(least, int):
+        yield (
+            "a RayCluster has no scale subresource, so maxUnavailable and percentages let none of its pods go, ever:"
+            " give a number as minAvailable, or no budget"
+        )
+        return
+    fewest = sum(pod.group.get("minReplicas", 1) for pod in pods)
+    if least >= fewest:
+        yield f"of {fewest} pods that there are at least, minAvailable {least} lets none go: no node could be emptied"
 
 
 def grace(deployed: Deployed) -> Iterator[str]:

@@ -93,6 +93,17 @@ def without(of: Callable[[Deployed], Any], key: str) -> Breaking:
     return lambda d: of(d).pop(key)
 
 
+def budget(group: str, **given: object) -> Breaking:
+    """A PodDisruptionBudget for a group of Ray's nodes, or the head."""
+    manifest = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "octavia-models"},
+        "spec": {"selector": {"matchLabels": {"octavia/group": group}}, **given},
+    }
+    return lambda d: add(d, copy.deepcopy(manifest))
+
+
 def policy(name: str) -> Callable[[Deployed], Any]:
     return lambda d: spec(d, "NetworkPolicy", name)
 
@@ -353,6 +364,26 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     "a budget that lets nothing go": (
         change(lambda d: spec(d, "PodDisruptionBudget", "octavia-worker"), maxUnavailable=0),
         "PodDisruptionBudget octavia-worker: it lets no pod go",
+    ),
+    "a budget that Kubernetes cannot work out for Ray's nodes": (
+        budget("cpu", maxUnavailable=1),
+        "PodDisruptionBudget octavia-models: a RayCluster has no scale subresource, so maxUnavailable",
+    ),
+    "a share of Ray's nodes": (
+        budget("cpu", minAvailable="50%"),
+        "PodDisruptionBudget octavia-models: a RayCluster has no scale subresource",
+    ),
+    "a budget that keeps the head where it is": (
+        budget("head", minAvailable=1),
+        "PodDisruptionBudget octavia-models: of 1 pods that there are at least, minAvailable 1 lets none go",
+    ),
+    "a budget for GPU nodes of which there may be none": (
+        budget("whisper", minAvailable=1),
+        "PodDisruptionBudget octavia-models: of 0 pods that there are at least, minAvailable 1 lets none go",
+    ),
+    "a worker that nothing protects": (
+        lambda d: remove(d, "PodDisruptionBudget", "octavia-worker"),
+        "worker: no PodDisruptionBudget protects it",
     ),
     "a worker that is killed while it drains": (
         change(lambda d: pod(d, "Deployment", "octavia-worker"), terminationGracePeriodSeconds=60),
