@@ -29,6 +29,7 @@ from orchestrator.billing.routes import router as billing
 from orchestrator.billing.routes import webhooks
 from orchestrator.billing.signatures import Signatures
 from orchestrator.body_limit import BodyLimitMiddleware
+from orchestrator.connections import HOUSE
 from orchestrator.context import AppContext, Backends, Context
 from orchestrator.credits.routes import router as credits
 from orchestrator.cross_origin import cors
@@ -143,7 +144,7 @@ def not_stored(response: Response) -> None:
 
 @asynccontextmanager
 async def _context(settings: Settings, backends: Backends, drain: Drain) -> AsyncIterator[AppContext]:
-    engine = make_engine(settings.database_url, quick=True)
+    engine = make_engine(settings.database_url, quick=True, pool=settings.database_pool)
     watch_pool(engine)
     await asyncio.to_thread(warm_up)
     news = JobNews(engine)
@@ -211,7 +212,8 @@ def main() -> None:
     settings = get_settings()
     configure_logging(settings)
     insist(settings)
-    begin_telling(settings, "api", House(make_sync_engine(settings.database_url, quick=True), settings.stale_after_s))
+    asking = make_sync_engine(settings.database_url, quick=True, pool=HOUSE)
+    begin_telling(settings, "api", House(asking, settings.stale_after_s))
     drain = Drain(settings.api_drain_s)
     config = uvicorn.Config(
         create_app(settings, drain=drain),

@@ -7,6 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from orchestrator.capabilities import Capabilities
+from orchestrator.connections import CANCELLING
 from orchestrator.context import Backends
 from orchestrator.database import make_sync_engine
 from orchestrator.inference import (
@@ -28,7 +29,7 @@ SPEAK_TIMEOUT_S = 30.0
 @asynccontextmanager
 async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
     """A client of the queue that runs nothing itself, and a client of the model plane."""
-    engine = make_sync_engine(settings.database_url, quick=True)
+    engine = make_sync_engine(settings.database_url, quick=True, pool=CANCELLING)
     client = durable.api_client(engine)
     async with Inference(settings.model_address) as models:
 

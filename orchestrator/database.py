@@ -21,6 +21,9 @@ __all__ = ["Base", "EmbeddedPostgres", "make_engine", "make_sync_engine", "one_o
 
 T = TypeVar("T")
 
+POOL = 10
+"""Connections of an engine whose maker does not say otherwise."""
+
 PATIENCE_S = 120.0
 """How long a step's own statements wait for a database that is away."""
 
@@ -55,16 +58,19 @@ class NoDatabaseError(OctaviaError):
         )
 
 
-def make_engine(url: str | None, *, quick: bool = False) -> AsyncEngine:
-    """An asynchronous engine. `quick` gives up on a database that is away in seconds: for the API, not for workers."""
-    engine = create_async_engine(_address(url), **_options(quick))
+def make_engine(url: str | None, *, quick: bool = False, pool: int = POOL) -> AsyncEngine:
+    """An asynchronous engine of at most `pool` connections, which stay open once they were needed.
+
+    `quick` gives up on a database that is away in seconds: for the API, not for workers.
+    """
+    engine = create_async_engine(_address(url), **_options(quick, pool))
     _say_connection_failed(engine.sync_engine)
     return engine
 
 
-def make_sync_engine(url: str | None, *, quick: bool = False) -> sa.Engine:
+def make_sync_engine(url: str | None, *, quick: bool = False, pool: int = POOL) -> sa.Engine:
     """The synchronous twin of `make_engine`, for DBOS and migrations."""
-    engine = sa.create_engine(_address(url), **_options(quick))
+    engine = sa.create_engine(_address(url), **_options(quick, pool))
     _say_connection_failed(engine)
     return engine
 
@@ -111,13 +117,13 @@ def _address(url: str | None) -> sa.URL:
     return sa.make_url(url).set(drivername="postgresql+psycopg")
 
 
-def _options(quick: bool) -> dict[str, Any]:
+def _options(quick: bool, pool: int) -> dict[str, Any]:
     # A frozen process must not keep its row locks: the server ends a transaction that idles.
     server = ["-c idle_in_transaction_session_timeout=15000"]
     if quick:
         server.append("-c statement_timeout=15000")
     return {
-        "pool_size": 10,
+        "pool_size": pool,
         "max_overflow": 0,
         "pool_timeout": 5 if quick else 30,
         "pool_pre_ping": True,

@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     database_url: str | None = None
     """A PostgreSQL to use (postgresql://user:password@host/name); None: `octavia up` runs its own in data_dir."""
 
+    database_pool: int = Field(default=10, ge=3)
+    """Connections in a process's pool. An API process has one such pool and four connections more, a worker two: all
+    processes there may be, and thirty for others, must stay below the server's max_connections."""
+
     storage_url: str | None = None
     """Where files lie: s3://bucket/prefix, file:///folder; None: the folder data_dir/storage.
 

@@ -7,7 +7,13 @@ from typing import Any
 
 import yaml
 
+from orchestrator.connections import OTHERS, of_api, of_worker
+from orchestrator.settings import Settings
+
 K8S = Path(__file__).parents[2] / "k8s" / "overlays" / "production"
+
+
+CONNECTIONS = "/spec/postgresql/parameters/max_connections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,8 @@ def manifest_limits() -> dict[str, int]:
         for each in yaml.safe_load(patch["patch"]) if "patch" in patch else ():
             if each.get("path") in {"/spec/maxReplicas", "/spec/maxReplicaCount"}:
                 found[str(patch["target"]["name"])] = int(each["value"])
+            if each.get("path") == CONNECTIONS:
+                found["connections"] = int(each["value"])
     return found
 
 
@@ -56,12 +64,19 @@ def parts(
     def cores(kind: str, utilization: float = use) -> float:
         return peak_minutes_per_s * float(cost["cpu_s"].get(kind, 0.0)) / utilization
 
+    api, workers = cores("api", float(limits["api_utilization"])), cores("worker") / WORKER_CORES
+    pool = int(Settings.model_fields["database_pool"].default)
     here = f"measured here: {measured['command']}"
     found = [
+        Part("API processes", api, most["octavia-api"], "of a core each", here),
+        Part("workers", workers, most["octavia-worker"], f"of {WORKER_CORES} core each", here),
         Part(
-            "API processes", cores("api", float(limits["api_utilization"])), most["octavia-api"], "of a core each", here
+            "PostgreSQL, connections",
+            api * of_api(pool) + workers * of_worker(pool),
+            most["connections"] - OTHERS,
+            "connections",
+            "processes as above, with full pools (orchestrator/connections.py)",
         ),
-        Part("workers", cores("worker") / WORKER_CORES, most["octavia-worker"], f"of {WORKER_CORES} core each", here),
         Part(
             "PostgreSQL, transactions that write",
             peak_minutes_per_s * float(cost["commits"]),

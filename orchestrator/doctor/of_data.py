@@ -7,6 +7,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from orchestrator import migrations
+from orchestrator.connections import of_api, of_worker
 from orchestrator.doctor.asking import connected
 from orchestrator.doctor.findings import Finding, Patient, error, ok, warning
 from orchestrator.storage import MissingObjectError, Storage
@@ -37,9 +38,11 @@ async def database(patient: Patient) -> Sequence[Finding]:
             found += ok(f"The tables are at revision {newest}.")
         used, most = (await connection.execute(_CONNECTIONS)).one()
     if used > BUSY * most:
+        pool = patient.settings.database_pool
         found += warning(
             f"{used} of the database's {most} connections are taken.",
-            "Raise max_connections, put a pooler before it, or run fewer processes: each takes up to 20.",
+            f"Raise max_connections, run fewer processes, or lower OCTAVIA_DATABASE_POOL: with it at {pool} an API"
+            f" process takes up to {of_api(pool)}, a worker up to {of_worker(pool)}.",
         )
     return found
 

@@ -51,8 +51,8 @@ async def run(settings: Settings, executor_id: str) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     mailer = mailer_from(settings)
-    engine = make_engine(settings.database_url)
-    system_engine = make_sync_engine(settings.database_url)
+    engine = make_engine(settings.database_url, pool=settings.database_pool)
+    system_engine = make_sync_engine(settings.database_url, pool=settings.database_pool)
     with worker_scratch(settings.scratch_root, executor_id) as scratch:
         storage = Storage.from_settings(settings, scratch)
         async with Inference(settings.model_address, wait_s=settings.model_wait_s) as models:

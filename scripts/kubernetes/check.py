@@ -27,6 +27,7 @@ RULES: tuple[Rule, ...] = (
     rules_models.version,
     rules_models.fits,
     rules_scaling.targets,
+    rules_scaling.connections,
     rules_scaling.triggers,
     rules_scaling.budgets,
     rules_scaling.grace,

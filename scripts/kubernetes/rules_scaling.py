@@ -1,9 +1,11 @@
 """What scales, what may be taken away, and how long it may take to end."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from orchestrator.connections import OTHERS, of_api, of_worker
 from orchestrator.settings import Settings
 from scripts.kubernetes.manifests import Deployed, Pod, selects
 
@@ -11,6 +13,8 @@ HANDING_OVER_S = 15
 """What a worker needs beyond its drain, as `octavia up` gives it."""
 CLOSING_S = 5
 """What the API needs beyond its drain and its last requests."""
+POSTGRESQLS = 100
+"""max_connections where nobody gives it."""
 
 
 def targets(deployed: Deployed) -> Iterator[str]:
@@ -51,6 +55,44 @@ def _measured(deployed: Deployed, where: str, name: str) -> Iterator[str]:
         for container in pod.containers:
             if "cpu" not in container.get("resources", {}).get("requests", {}):
                 yield f"{where}: {container['name']} requests no cpu, of which its share could be told"
+
+
+def connections(deployed: Deployed) -> Iterator[str]:
+    """All processes there may be at once, in the middle of a new release, find a connection to the database of ours."""
+    most = _max_connections(deployed)
+    if most is None:
+        return
+    wanted = {}
+    for component, of_one in (("api", of_api), ("worker", of_worker)):
+        for pod in deployed.pods_of(component):
+            wanted[pod.name] = _at_once(deployed, pod) * of_one(_number(deployed, pod, "database_pool"))
+    needed = sum(wanted.values()) + OTHERS
+    if needed > most:
+        told = ", ".join(f"{count} of {name}" for name, count in wanted.items())
+        yield f"database: max_connections is {most}, but there may be {needed} ({told}, {OTHERS} of others)"
+
+
+def _max_connections(deployed: Deployed) -> int | None:
+    """What the database among the manifests takes; None where it is not among them."""
+    for cluster in deployed.of("Cluster"):
+        return int(cluster["spec"].get("postgresql", {}).get("parameters", {}).get("max_connections", POSTGRESQLS))
+    for pod in deployed.pods_of("database"):
+        given = [each for each in pod.containers[0].get("args", ()) if each.startswith("max_connections=")]
+        return int(given[-1].partition("=")[2]) if given else POSTGRESQLS
+    return None
+
+
+def _at_once(deployed: Deployed, pod: Pod) -> int:
+    """How many there may be of a Deployment: as many as its scaler allows, and those that come before others go."""
+    spec = (deployed.find(pod.kind, pod.name) or {}).get("spec", {})
+    scalers = [
+        each
+        for each in deployed.of("HorizontalPodAutoscaler", "ScaledObject")
+        if each["spec"]["scaleTargetRef"]["name"] == pod.name
+    ]
+    most = max((_bounds(each)[1] for each in scalers), default=spec.get("replicas", 1))
+    surge = spec.get("strategy", {}).get("rollingUpdate", {}).get("maxSurge", "25%")
+    return int(most) + (math.ceil(most * int(surge.removesuffix("%")) / 100) if isinstance(surge, str) else surge)
 
 
 def triggers(deployed: Deployed) -> Iterator[str]:
@@ -106,8 +148,8 @@ def grace(deployed: Deployed) -> Iterator[str]:
 
 def _needed(deployed: Deployed, pod: Pod) -> int:
     if pod.component == "api":
-        return _turning_away(deployed, pod) + _seconds(deployed, pod, "api_finish_s") + CLOSING_S
-    return _before(pod) + _seconds(deployed, pod, "drain_s") + HANDING_OVER_S
+        return _turning_away(deployed, pod) + _number(deployed, pod, "api_finish_s") + CLOSING_S
+    return _before(pod) + _number(deployed, pod, "drain_s") + HANDING_OVER_S
 
 
 def unnoticed(deployed: Deployed) -> Iterator[str]:
@@ -121,13 +163,14 @@ def unnoticed(deployed: Deployed) -> Iterator[str]:
 
 
 def _turning_away(deployed: Deployed, pod: Pod) -> int:
-    return _before(pod) + _seconds(deployed, pod, "api_drain_s")
+    return _before(pod) + _number(deployed, pod, "api_drain_s")
 
 
 def _before(pod: Pod) -> int:
     return int(pod.containers[0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0))
 
 
-def _seconds(deployed: Deployed, pod: Pod, setting: str) -> int:
+def _number(deployed: Deployed, pod: Pod, setting: str) -> int:
+    """The value of a setting that is a whole number."""
     default = Settings.model_fields[setting].default
     return int(deployed.config(pod.containers[0]).get(f"OCTAVIA_{setting.upper()}", default))

@@ -351,6 +351,26 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda d: api(d)["resources"]["requests"].pop("cpu"),
         r"api requests no cpu, of which its share could be told || resources\.requests\.cpu is missing",
     ),
+    "more workers than the database has connections for": (
+        change(lambda d: spec(d, "ScaledObject", "octavia-worker"), maxReplicaCount=40),
+        r"max_connections is 700, but there may be 1004 \(154 of octavia-api, 820 of octavia-worker, 30 of others\)",
+    ),
+    "more API processes than the database has connections for": (
+        change(lambda d: spec(d, "HorizontalPodAutoscaler", "octavia-api"), maxReplicas=30),
+        "max_connections is 700, but there may be 884",
+    ),
+    "larger pools than the database has connections for": (
+        lambda d: settings(d, "octavia-settings").update(OCTAVIA_DATABASE_POOL="20"),
+        r"max_connections is 700, but there may be 1134",
+    ),
+    "a database with as many connections as it comes with": (
+        lambda d: spec(d, "Cluster", "octavia-db")["postgresql"]["parameters"].pop("max_connections"),
+        "max_connections is 100, but there may be 604",
+    ),
+    "a new release that brings all new workers at once": (
+        lambda d: spec(d, "Deployment", "octavia-worker")["strategy"]["rollingUpdate"].update(maxSurge="100%"),
+        "max_connections is 700, but there may be 984",
+    ),
     "a trigger that cannot log in": (
         lambda d: remove(d, "TriggerAuthentication", "octavia-worker"),
         "there is no TriggerAuthentication 'octavia-worker'",

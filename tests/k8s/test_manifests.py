@@ -1,5 +1,6 @@
 """Every overlay renders, keeps to every rule, and is made from what local runs use."""
 
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from scripts.kubernetes.generate import (
     serve_config,
 )
 from scripts.kubernetes.manifests import Deployed
+from scripts.kubernetes.rules_scaling import connections
 from serve.environment import ENVIRONMENT
 
 Overlay = Callable[[str], Deployed]
@@ -61,6 +63,25 @@ def test_production_survives_the_death_of_rays_head_and_of_a_database(overlay: O
     assert deployed.models["rayClusterConfig"]["gcsFaultToleranceOptions"]["redisAddress"].startswith("redis://")
     (cluster,) = deployed.of("Cluster")
     assert cluster["spec"]["instances"] == 3
+
+
+def test_a_database_that_is_not_among_the_manifests_is_not_held_to_our_figures(overlay: Overlay) -> None:
+    whole = overlay("production")
+    own = Deployed("production", [each for each in whole.manifests if each["kind"] != "Cluster"])
+    (scaler,) = own.of("ScaledObject")
+    assert scaler["spec"]["maxReplicaCount"] == 50
+    assert list(connections(own)) == []
+
+
+def test_the_database_of_a_single_node_is_held_to_what_its_arguments_say(overlay: Overlay) -> None:
+    whole = overlay("single-node")
+    assert list(connections(whole)) == []
+    few = Deployed("single-node", copy.deepcopy(list(whole.manifests)))
+    database = few.find("StatefulSet", "octavia-db")
+    assert database is not None
+    database["spec"]["template"]["spec"]["containers"][0]["args"][1] = "max_connections=50"
+    (said,) = connections(few)
+    assert "max_connections is 50, but there may be 78 (28 of octavia-api, 20 of octavia-worker" in said
 
 
 def test_nothing_that_is_made_was_changed_by_hand() -> None:

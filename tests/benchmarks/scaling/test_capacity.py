@@ -105,8 +105,17 @@ def test_the_part_nearest_to_its_end_comes_first_and_twice_the_load_takes_twice_
     assert twice.share == pytest.approx(2 * database.share)
 
 
+def test_connections_are_those_of_the_processes_that_the_peak_needs(data: dict[str, Any]) -> None:
+    found = {each.name: each for each in parts(1.0, MEASURED, data["limits"], {"cpu": 1.0})}
+    connections = found["PostgreSQL, connections"]
+    assert connections.needed == pytest.approx(14 * found["API processes"].needed + 20 * found["workers"].needed)
+    assert connections.there == manifest_limits()["connections"] - 30
+
+
 def test_the_manifests_say_how_far_parts_may_grow() -> None:
-    assert {"whisper nodes", "coqui nodes", "cpu nodes", "octavia-api", "octavia-worker"} <= set(manifest_limits())
+    assert {"whisper nodes", "coqui nodes", "cpu nodes", "octavia-api", "octavia-worker", "connections"} <= set(
+        manifest_limits()
+    )
 
 
 def test_the_control_plane_is_paid_by_its_cpu_time(data: dict[str, Any]) -> None:

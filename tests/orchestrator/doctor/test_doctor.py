@@ -92,7 +92,9 @@ async def test_a_database_with_few_connections_left_is_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(of_data, "BUSY", 0.0)
-    assert "max_connections" in (await worst("database", settings)).fix
+    fix = (await worst("database", settings)).fix
+    assert "max_connections" in fix
+    assert "an API process takes up to 14, a worker up to 20" in fix
 
 
 @pytest.mark.parametrize(("apart", "level"), [(3.0, "warning"), (60.0, "error")])
