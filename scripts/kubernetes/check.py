@@ -35,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     rules_network.denied_by_default,
     rules_network.selections,
     rules_network.flows,
+    rules_network.left_to_operators,
     rules_network.grpc,
     rules_settings.named,
     rules_settings.sources,

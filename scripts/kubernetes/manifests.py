@@ -10,6 +10,7 @@ import yaml
 from scripts.kubernetes.render import Manifest
 
 COMPONENT = "app.kubernetes.io/component"
+CLUSTER = "cnpg.io/cluster"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Pod:
 
     @property
     def component(self) -> str:
+        if self.kind == "Cluster":
+            return "database"
         return self.labels.get(COMPONENT, "")
 
     @property
@@ -131,9 +134,17 @@ def _pods(deployed: Deployed) -> Iterator[Pod]:
         for group in cluster.get("workerGroupSpecs", ()):
             yield _ray_pod(group, group["groupName"], {"ray.io/node-type": "worker", "ray.io/serve": "true"})
     for each in deployed.of("Cluster"):
-        labels = each["spec"].get("inheritedMetadata", {}).get("labels", {})
-        port = {"containers": [{"name": "postgres", "ports": [{"name": "postgres", "containerPort": 5432}]}]}
-        yield Pod("Cluster", each["metadata"]["name"], labels, port)
+        yield from _postgres_pods(each)
+
+
+def _postgres_pods(cluster: Manifest) -> Iterator[Pod]:
+    """An instance, and the job that makes one out of another, with the labels that they have by every release of
+    CloudNativePG: its jobs' pods inherit nothing (pkg/specs/jobs.go)."""
+    name = cluster["metadata"]["name"]
+    inherited = cluster["spec"].get("inheritedMetadata", {}).get("labels", {})
+    port = {"containers": [{"name": "postgres", "ports": [{"name": "postgres", "containerPort": 5432}]}]}
+    yield Pod("Cluster", name, {CLUSTER: name, "cnpg.io/podRole": "instance"} | inherited, port)
+    yield Pod("Cluster", f"{name} (joining)", {CLUSTER: name, "cnpg.io/jobRole": "join"}, {})
 
 
 def _ray_pod(group: Mapping[str, Any], name: str, kuberays: Mapping[str, str]) -> Pod:

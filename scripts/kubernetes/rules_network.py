@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.kubernetes.manifests import COMPONENT, Deployed, selects
+from scripts.kubernetes.manifests import CLUSTER, COMPONENT, Deployed, selects
 
+OF_OPERATORS = ("app.kubernetes.io/", "cnpg.io/")
 NAMESPACE = "kubernetes.io/metadata.name"
 
 
@@ -26,10 +27,13 @@ def _ours(component: str, **more: str) -> Peer:
 
 API, WORKER, MIGRATE, WEIGHTS = (_ours(name) for name in ("api", "worker", "migrate", "weights"))
 DATABASE, VALKEY = _ours("database"), _ours("valkey")
+INSTANCE = Peer("database", {CLUSTER: "octavia-db", "cnpg.io/podRole": "instance"})
+JOINING = Peer("database (joining)", {CLUSTER: "octavia-db", "cnpg.io/jobRole": "join"})
 HEAD = Peer("models (head)", {**(_ours("models").labels or {}), "ray.io/node-type": "head"})
 NODE = Peer("models (node)", {**(_ours("models").labels or {}), "ray.io/node-type": "worker"})
 INTERNET = Peer("the internet", public=True)
 NAMES = Peer("kube-system", namespace="kube-system")
+KUBERNETES = Peer("the Kubernetes API", namespace="default")
 
 
 def _beside(name: str) -> Peer:
@@ -39,7 +43,12 @@ def _beside(name: str) -> Peer:
 NEEDED: Sequence[tuple[Peer, Peer, int]] = (
     (_beside("ingress-nginx"), API, 8000),
     *((each, NAMES, 53) for each in (API, WORKER, MIGRATE, WEIGHTS, HEAD, NODE)),
-    *((each, DATABASE, 5432) for each in (API, WORKER, MIGRATE)),
+    *((each, database, 5432) for each in (API, WORKER, MIGRATE) for database in (DATABASE, INSTANCE)),
+    *((each, INSTANCE, 5432) for each in (INSTANCE, JOINING)),
+    *((each, NAMES, 53) for each in (INSTANCE, JOINING)),
+    *((each, KUBERNETES, 6443) for each in (INSTANCE, JOINING, HEAD)),
+    (_beside("cnpg-system"), INSTANCE, 8000),
+    (_beside("monitoring"), INSTANCE, 9187),
     *((each, NODE, 8101) for each in (API, WORKER)),
     *((each, INTERNET, 443) for each in (API, WORKER, WEIGHTS)),
     *((WORKER, INTERNET, port) for port in (8443, 465, 587)),
@@ -56,16 +65,15 @@ NEEDED: Sequence[tuple[Peer, Peer, int]] = (
 """Connections that must be possible, where both ends are there."""
 
 FORBIDDEN: Sequence[tuple[Peer, Peer, int]] = (
-    *((INTERNET, each, port) for each, port in ((API, 8000), (NODE, 8101), (HEAD, 8265), (DATABASE, 5432))),
+    *((INTERNET, each, port) for each, port in ((API, 8000), (NODE, 8101), (HEAD, 8265))),
+    *((each, database, 5432) for each in (INTERNET, NODE, WEIGHTS) for database in (DATABASE, INSTANCE)),
     *((_beside("ingress-nginx"), each, port) for each, port in ((NODE, 8100), (NODE, 8101), (HEAD, 8265))),
     (_beside("default"), API, 8000),
     (_beside("ingress-nginx"), API, 8003),
     (_beside("default"), NODE, 8101),
     (API, HEAD, 8265),
     (WORKER, HEAD, 10_001),
-    (NODE, DATABASE, 5432),
     (NODE, INTERNET, 443),
-    (WEIGHTS, DATABASE, 5432),
     (API, VALKEY, 6379),
     (WORKER, API, 8000),
 )
@@ -102,11 +110,22 @@ def flows(deployed: Deployed) -> Iterator[str]:
     for source, target, port in NEEDED:
         if _there(deployed, source) and _there(deployed, target) and not allowed(deployed, source, target, port):
             yield f"NetworkPolicy: {source.name} cannot reach {target.name} at port {port}"
-    if deployed.find("ScaledObject", "octavia-worker") and not allowed(deployed, _beside("keda"), DATABASE, 5432):
-        yield "NetworkPolicy: keda cannot reach database at port 5432"
+    for database in (DATABASE, INSTANCE):
+        asked = deployed.find("ScaledObject", "octavia-worker") and _there(deployed, database)
+        if asked and not allowed(deployed, _beside("keda"), database, 5432):
+            yield "NetworkPolicy: keda cannot reach database at port 5432"
     for source, target, port in FORBIDDEN:
         if _there(deployed, source) and _there(deployed, target) and allowed(deployed, source, target, port):
             yield f"NetworkPolicy: {source.name} can reach {target.name} at port {port}, and must not"
+
+
+def left_to_operators(deployed: Deployed) -> Iterator[str]:
+    """CloudNativePG finds volumes and pods by labels of its own, which inheritedMetadata would overwrite: its backups
+    then wait for ever (https://github.com/cloudnative-pg/cloudnative-pg/issues/9920)."""
+    for cluster in deployed.of("Cluster"):
+        for label in cluster["spec"].get("inheritedMetadata", {}).get("labels", {}):
+            if label.startswith(OF_OPERATORS):
+                yield f"Cluster {cluster['metadata']['name']}: inheritedMetadata overwrites {label}, the operator's own"
 
 
 def _there(deployed: Deployed, peer: Peer) -> bool:

@@ -443,6 +443,27 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda d: policy("database")(d)["ingress"][0]["from"].pop(),
         "keda cannot reach database at port 5432",
     ),
+    "a database found by labels that not all of its pods have": (
+        lambda d: policy("database")(d).update(podSelector={"matchLabels": {"cnpg.io/podRole": "instance"}}),
+        r"database \(joining\) cannot reach (database at port 5432|the Kubernetes API at port 6443)",
+    ),
+    "a database that its clients look for by labels of ours": (
+        lambda d: policy("database-clients")(d)["egress"][0]["to"][0]["podSelector"].update(
+            matchLabels={"app.kubernetes.io/name": "octavia", "app.kubernetes.io/component": "database"}
+        ),
+        "NetworkPolicy: (api|worker|migrate) cannot reach database at port 5432",
+    ),
+    "a database that its operator cannot ask": (
+        lambda d: policy("database")(d)["ingress"].pop(1),
+        "(cnpg-system cannot reach database at port 8000|cannot reach database at port 5432)",
+    ),
+    "labels of the operator's own that are overwritten": (
+        change(
+            lambda d: spec(d, "Cluster", "octavia-db"),
+            inheritedMetadata={"labels": {"app.kubernetes.io/name": "octavia", "team": "dubbing"}},
+        ),
+        "Cluster octavia-db: inheritedMetadata overwrites app.kubernetes.io/name, the operator's own",
+    ),
     "a service of nobody": (
         lambda d: spec(d, "Service", "octavia-api")["selector"].update({"app.kubernetes.io/component": "web"}),
         "Service octavia-api: its selector matches no pod",
