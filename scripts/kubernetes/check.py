@@ -24,6 +24,7 @@ RULES: tuple[Rule, ...] = (
     rules_models.chosen,
     rules_models.drain,
     rules_models.nodes,
+    rules_models.object_store,
     rules_models.version,
     rules_models.fits,
     rules_scaling.targets,

@@ -101,6 +101,19 @@ class Deployed:
         return values | {each["name"]: each["value"] for each in container.get("env", ()) if "value" in each}
 
 
+def quantity(text: str) -> int:
+    """An amount of memory as Kubernetes writes it, in bytes.
+
+    >>> quantity("2Gi"), quantity("500M"), quantity("1024")
+    (2147483648, 500000000, 1024)
+    """
+    for power, letter in enumerate("KMGT", 1):
+        for suffix, base in ((f"{letter}i", 1024), (letter, 1000), (letter.lower(), 1000)):
+            if text.endswith(suffix):
+                return int(float(text.removesuffix(suffix)) * base**power)
+    return int(text)
+
+
 def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
     """Whether a label selector (matchLabels, matchExpressions) matches. An empty one matches all, None nothing."""
     if selector is None:

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from scripts.kubernetes.generate import CHANGES, CHECKOUT, OVERLAYS, SERVE_YAML, serve_config
-from scripts.kubernetes.manifests import Deployed, Pod
+from scripts.kubernetes.manifests import Deployed, Pod, quantity
 from serve.models import BY_CHOICE
 from serve.repository import ModelSpec, read_repository
 
@@ -141,6 +141,31 @@ def nodes(deployed: Deployed) -> Iterator[str]:
             yield f"{pod.where}: replicas are not between minReplicas and maxReplicas"
         if pod.port(8102) is None or parameters.get("metrics-export-port") != "8102":
             yield f"{pod.where}: its metrics are not at port 8102"
+
+
+def object_store(deployed: Deployed) -> Iterator[str]:
+    """Ray's object store lies in shared memory: it is given a size, and /dev/shm is larger. Else Ray takes 30 % of the
+    memory, and puts what /dev/shm has no room for on disk."""
+    for pod in deployed.pods:
+        if pod.kind != "RayService":
+            continue
+        given = pod.group.get("rayStartParams", {}).get("object-store-memory")
+        if given is None:
+            yield f"{pod.where}: object-store-memory is not given, so Ray takes 30 % of the pod's memory"
+            continue
+        room = _shared_memory(pod)
+        if int(given) >= room:
+            yield f"{pod.where}: object-store-memory is {given} bytes, but /dev/shm has {room}"
+
+
+def _shared_memory(pod: Pod) -> int:
+    """Bytes of the volume in memory at /dev/shm; the runtime's 64 MiB where there is none."""
+    mounted = [each["name"] for each in pod.containers[0].get("volumeMounts", ()) if each["mountPath"] == "/dev/shm"]  # noqa: S108
+    for volume in pod.spec.get("volumes", ()):
+        room = volume.get("emptyDir", {})
+        if volume["name"] in mounted and room.get("medium") == "Memory":
+            return quantity(room["sizeLimit"])
+    return 64 << 20
 
 
 def version(deployed: Deployed) -> Iterator[str]:

@@ -326,6 +326,18 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda d: node(d, "whisper").update(maxReplicas=2),
         "of 8 replicas of whisper, 4 have no room on all nodes the groups may have",
     ),
+    "an object store of Ray's own size": (
+        lambda d: node(d)["rayStartParams"].pop("object-store-memory"),
+        "RayService cpu: object-store-memory is not given, so Ray takes 30 % of the pod's memory",
+    ),
+    "an object store larger than shared memory": (
+        lambda d: cluster(d)["headGroupSpec"]["rayStartParams"].update({"object-store-memory": "1600000000"}),
+        "RayService head: object-store-memory is 1600000000 bytes, but /dev/shm has 1073741824",
+    ),
+    "an object store without shared memory": (
+        lambda d: node(d, "whisper")["template"]["spec"]["volumes"][1]["emptyDir"].pop("medium"),
+        "RayService whisper: object-store-memory is 1600000000 bytes, but /dev/shm has 67108864",
+    ),
     "metrics that nobody finds": (
         lambda d: node(d)["rayStartParams"].update({"metrics-export-port": "8080"}),
         "RayService cpu: its metrics are not at port 8102",
