@@ -2,9 +2,10 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from scripts import plane_requirements
-from scripts.kubernetes.generate import CHECKOUT
+from scripts.kubernetes.generate import CHECKOUT, OVERLAYS
+from scripts.kubernetes.manifests import Deployed
 from scripts.kubernetes.rules_pods import release
+from serve.settings import ServeSettings
 
 CONTAINERS = CHECKOUT / "containers"
 PACKAGES = {"control": "orchestrator", "models": "serve"}
@@ -118,9 +121,64 @@ def test_weights_that_could_not_be_fetched_are_not_noted(tmp_path: Path) -> None
     assert weights("there", tmp_path).returncode == 1
 
 
+def test_what_does_not_choose_weights_does_not_ask_for_others(tmp_path: Path) -> None:
+    assert weights("pull", tmp_path, OCTAVIA_HUB_TIMEOUT_S="9", OCTAVIA_WHISPER="").returncode == 0
+    assert weights("there", tmp_path, OCTAVIA_OTLP_ENDPOINT="http://127.0.0.1:4318").returncode == 0
+
+
+def test_the_settings_that_choose_weights_are_settings_and_arguments_of_the_image() -> None:
+    script = (CONTAINERS / "weights.sh").read_text(encoding="utf-8")
+    choosing = set(re.findall(r"^choosing=\((.*)\)$", script, re.MULTILINE)[0].split())
+    elsewhere = {"model_repo", "weights_dir", "hub_timeout_s", "coqui_mirror", "otlp_endpoint"}
+    others = {name for name in ServeSettings.model_fields if name.startswith("serve_")} | elsewhere
+    assert choosing == {name.upper() for name in set(ServeSettings.model_fields) - others}
+    lines = (CONTAINERS / "Containerfile.models").read_text(encoding="utf-8").splitlines()
+    arguments = {line.removeprefix("ARG ").removesuffix("=") for line in lines if line.startswith("ARG ")}
+    assert {f"OCTAVIA_{name}" for name in choosing} - {"OCTAVIA_WEIGHTS"} <= arguments
+    assert "BAKE_WEIGHTS" in arguments
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_weights_baked_with_an_overlays_settings_are_there_in_its_pods(
+    overlay: Callable[[str], Deployed], tmp_path: Path, name: str
+) -> None:
+    settings = settings_of_models(overlay(name))
+    arguments = {name: settings[name] for name in ("OCTAVIA_WEIGHTS", "OCTAVIA_WHISPER") if name in settings}
+    assert weights("bake", tmp_path, **arguments).returncode == 0
+    assert weights("there", tmp_path, **settings).returncode == 0
+    waited = weights("wait", tmp_path, **settings)
+    assert (waited.returncode, waited.stdout, waited.stderr) == (0, "", "")
+
+
+def test_a_pod_that_wants_other_weights_than_were_baked_fails_at_once_and_says_both(
+    overlay: Callable[[str], Deployed], tmp_path: Path
+) -> None:
+    assert weights("bake", tmp_path, OCTAVIA_WEIGHTS="standard").returncode == 0
+    waited = weights("wait", tmp_path, **settings_of_models(overlay("gpu")))
+    assert waited.returncode == 1
+    baked, wanted = waited.stderr.split("wanted are:\n")
+    assert baked.splitlines()[1:] == ["    OCTAVIA_WEIGHTS=standard"]
+    assert wanted.splitlines()[:2] == [
+        "    OCTAVIA_WEIGHTS=standard",
+        "    OCTAVIA_WHISPER=faster-whisper-large-v3-turbo",
+    ]
+    assert "Build the image with these as its arguments" in wanted
+
+
+def settings_of_models(deployed: Deployed) -> dict[str, str]:
+    """What the pods of the models are given, but for where things lie in the image."""
+    (head,) = [pod for pod in deployed.pods if pod.kind == "RayService" and pod.name == "head"]
+    given = deployed.config(head.spec["initContainers"][0])
+    return {
+        name: value
+        for name, value in given.items()
+        if name.startswith("OCTAVIA_") and name not in ("OCTAVIA_WEIGHTS_DIR", "OCTAVIA_MODEL_REPO")
+    }
+
+
 def test_a_script_that_is_misused_says_how_it_is_used(tmp_path: Path) -> None:
     said = weights("push", tmp_path)
-    assert (said.returncode, said.stderr) == (2, "containers/weights.sh pull|keep|there|wait\n")
+    assert (said.returncode, said.stderr) == (2, "containers/weights.sh pull|keep|bake|there|wait\n")
     done = subprocess.run(
         [CONTAINERS / "install.sh", "serve", tmp_path / "venv"], capture_output=True, text=True, check=False
     )
