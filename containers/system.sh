@@ -2,7 +2,8 @@
 # What a plane's image has of Debian. Usage (as root): containers/system.sh control|models
 set -euo pipefail
 case ${1:-} in
-    control) packages=(ffmpeg) ;;
+    # Fonts for subtitles that are burnt in, as scripts/system_packages.sh installs them.
+    control) packages=(ffmpeg fontconfig fonts-noto-core fonts-droid-fallback) ;;
     models) packages=(ffmpeg espeak-ng libgomp1) ;;  # torchcodec loads FFmpeg's libraries
     *) echo "containers/system.sh control|models" >&2; exit 2 ;;
 esac

@@ -89,6 +89,14 @@ def imported(folder: Path) -> Iterator[tuple[Path, str]]:
             yield from ((file, top) for top in (module.partition(".")[0] for module in modules) if top not in ours)
 
 
+def test_workers_have_the_fonts_in_an_image_that_they_have_on_a_machine() -> None:
+    (packages,) = re.findall(r"^ *control\) packages=\((.*?)\)", (CONTAINERS / "system.sh").read_text(), re.MULTILINE)
+    on_a_machine = (CHECKOUT / "scripts" / "system_packages.sh").read_text(encoding="utf-8")
+    fonts = set(re.findall(r"^has_font \w+ \|\| wanted\+=\((\S+)\)$", on_a_machine, re.MULTILINE))
+    assert len(fonts) == 2
+    assert fonts | {"ffmpeg", "fontconfig"} == set(packages.split())
+
+
 def weights(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """containers/weights.sh, with a Python that writes down how it was called."""
     python = folder / "python"
