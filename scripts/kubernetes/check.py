@@ -16,6 +16,7 @@ RULES: tuple[Rule, ...] = (
     rules_pods.privileges,
     rules_pods.resources,
     rules_pods.probes,
+    rules_pods.signals,
     rules_pods.nothing_secret,
     rules_pods.spread,
     rules_models.config_is_rays,

@@ -14,6 +14,7 @@ from scripts.kubernetes.routes import answered
 OWN_IMAGE = re.compile(r"/octavia/(orchestrator|models):(?P<tag>[^@]+)")
 TAG = re.compile(r"^[^@]+:(?P<tag>[\w.-]+)(@sha256:[0-9a-f]{64})?$")
 MOVING = {"latest", "main", "master", "stable", "edge", "nightly"}
+SHELL = re.compile(r"^(\S*/)?(ba|da)?sh -[a-z]*c$")
 SECRET_NAME = re.compile(r"(SECRET|PASSWORD|TOKEN$|ACCESS_KEY|DATABASE_URL|CREDENTIAL)", re.IGNORECASE)
 NO_SECRET = {"HF_HUB_DISABLE_TELEMETRY", "COQUI_TOS_AGREED"}
 SECRET_VALUE = re.compile(r"(polar_oat_|whsec_|://[^/\s:@]+:[^/\s@]+@|-----BEGIN)")
@@ -137,6 +138,18 @@ def _probe(pod: Pod, probe: Mapping[str, Any]) -> Iterator[str]:
     command = probe.get("exec", {}).get("command")
     if command is not None and command[0] not in COMMANDS:
         yield f"{command[0]} is in no image"
+
+
+def signals(deployed: Deployed) -> Iterator[str]:
+    """A signal to end reaches the program, not a shell that waits for it: what a shell starts takes its place."""
+    for pod in _ours(deployed):
+        for container in pod.containers if pod.lasting else ():
+            command = [*container.get("command", ()), *container.get("args", ())]
+            if not SHELL.search(" ".join(command[:2])):
+                continue
+            last = re.split(r"&&|;|\n", command[-1].strip())[-1].strip()
+            if not last.startswith("exec ") or "|" in last:
+                yield f"{pod.where}, {container['name']}: SIGTERM ends a shell, and what it runs is killed: end by exec"
 
 
 def nothing_secret(deployed: Deployed) -> Iterator[str]:

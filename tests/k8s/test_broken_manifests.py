@@ -232,6 +232,14 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         ],
         "octavia-worker, worker: it has no probe",
     ),
+    "a program behind a pipe, which is sent no signal": (
+        lambda d: api(d).update(command=["sh", "-c", "printf password | exec python -m orchestrator.app"]),
+        "octavia-api, api: SIGTERM ends a shell, and what it runs is killed: end by exec",
+    ),
+    "a shell that waits for its program": (
+        lambda d: api(d).update(command=["/bin/bash", "-ec", "umask 077; python -m orchestrator.app"]),
+        "octavia-api, api: SIGTERM ends a shell",
+    ),
     "a secret among the manifests": (lambda d: add(d, SECRET), "Secret octavia: a secret has no place among manifests"),
     "a secret in a ConfigMap": (
         lambda d: settings(d, "octavia-settings").update(OCTAVIA_SMTP_PASSWORD="hunter2"),

@@ -1,6 +1,8 @@
 """Every overlay renders, keeps to every rule, and is made from what local runs use."""
 
 import copy
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +84,23 @@ def test_the_database_of_a_single_node_is_held_to_what_its_arguments_say(overlay
     database["spec"]["template"]["spec"]["containers"][0]["args"][1] = "max_connections=50"
     (said,) = connections(few)
     assert "max_connections is 50, but there may be 78 (28 of octavia-api, 20 of octavia-worker" in said
+
+
+def test_valkey_takes_the_shells_place_and_its_password_stands_in_no_argument(overlay: Overlay, tmp_path: Path) -> None:
+    valkey = overlay("production").find("StatefulSet", "octavia-valkey")
+    assert valkey is not None
+    command = valkey["spec"]["template"]["spec"]["containers"][0]["command"]
+    server = tmp_path / "valkey-server"
+    server.write_text('#!/bin/sh\necho "$$ $*"\n')
+    server.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PASSWORD": "swordfish"}
+    words = [word.replace("/config", str(tmp_path)) for word in command]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        said, _ = process.communicate(timeout=60)
+    config = tmp_path / "valkey.conf"
+    assert said == f"{process.pid} {config}\n"
+    assert config.read_text() == 'requirepass swordfish\nappendonly yes\ndir /data\nsave ""\n'
+    assert config.stat().st_mode & 0o077 == 0
 
 
 def test_nothing_that_is_made_was_changed_by_hand() -> None:
