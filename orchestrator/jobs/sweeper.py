@@ -11,6 +11,7 @@ of it is guarded and repeatable.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 from dbos import DBOS
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from orchestrator.accounts import deletion
 from orchestrator.accounts.retention import forget_stale
@@ -98,16 +99,16 @@ _FORGET_LOST_RUNS = sa.text(
 )
 
 
+class SweepError(ExceptionGroup[Exception]):
+    """Parts of a sweep failed, which the log names; the others have done their work."""
+
+
 async def sweep_for_ever(engine: AsyncEngine, storage: Storage, retry_hours: float) -> None:
-    """Sweep every minute; a database that is away only postpones. `retry_hours`: see the setting."""
+    """Sweep every minute; what failed is tried again at the next. `retry_hours`: see the setting."""
     while True:
         await asyncio.sleep(EVERY_S)
-        try:
+        with suppress(SweepError):
             await sweep(engine, storage, retry_hours=retry_hours)
-        except sa.exc.SQLAlchemyError as error:
-            if not is_outage(error):
-                raise
-            log.warning("sweep failed", error=type(error).__name__)
 
 
 async def _cancel_tree(workflow_id: str) -> None:
@@ -117,22 +118,70 @@ async def _cancel_tree(workflow_id: str) -> None:
 async def sweep(
     engine: AsyncEngine, storage: Storage, cancel: Cancel = _cancel_tree, *, retry_hours: float = 24
 ) -> None:
-    """One look. Database errors reach the caller, who looks again later."""
-    await give_up_lost(engine)
-    await inbox.give_up_lost(engine)
+    """One look, whose parts do not depend on each other: one that fails keeps none after it from its turn.
+
+    Raises SweepError once all have had theirs.
+    """
+    make = sessions(engine)
+    parts: dict[str, Callable[[], Awaitable[object]]] = {
+        "lost mails": partial(give_up_lost, engine),
+        "lost events of Polar's": partial(inbox.give_up_lost, engine),
+        "lost jobs": partial(_fail_lost, engine),
+        "lost holds": partial(_settle_holds, engine),
+        "stranded work": partial(_tell_stranded, engine),
+        "what outlived its job": partial(_cancel_leftovers, engine, cancel),
+        "files of ended jobs": partial(_clear_ended, engine, storage, retry_hours),
+        "credits that expire": lambda: ledger.expire_due(make, datetime.now(UTC)),
+        "rate limits": partial(sweep_rate_limits, engine),
+        "closed accounts": partial(deletion.purge, make, storage),
+        "stale rows of accounts": partial(forget_stale, make),
+        "voice previews": partial(forget_unused, make, storage),
+        "bodies of Polar's events": partial(_empty_inbox, make),
+        "files whose time is over": partial(retention.sweep, engine, storage),
+        "lost webhooks": partial(webhooks.give_up_lost, engine),
+        "old webhooks": partial(forget_old_deliveries, make),
+    }
+    failed: list[Exception] = []
+    for name, part in parts.items():
+        try:
+            await part()
+        except Exception as error:  # of whatever kind: the parts after it are other people's money and files
+            failed.append(error)
+            if is_outage(error):
+                log.warning("a part of the sweep failed", part=name, error=type(error).__name__)
+            else:
+                log.exception("a part of the sweep failed", part=name)
+    if failed:
+        raise SweepError("parts of the sweep failed", failed)
+
+
+async def _fail_lost(engine: AsyncEngine) -> None:
     for lost in await _rows(engine, _LOST):
         await patiently(engine, partial(_give_up, job_id=lost.id, attempt=lost.attempt))
         log.warning("failed a job whose workflow ended without outcome", job_id=str(lost.id), workflow=lost.workflow)
     for late in await _rows(engine, _NEVER_STARTED):
         await patiently(engine, partial(_never_started, job_id=late.id, attempt=late.attempt))
         log.warning("failed a job that no worker has begun", job_id=str(late.id))
+
+
+async def _settle_holds(engine: AsyncEngine) -> None:
     for held in await _rows(engine, spending.LOST_HOLDS):
         await patiently(engine, partial(spending.settle_lost, hold_id=held.id, status=held.status))
         log.error("settled credits that a job without a future held", hold=str(held.id), status=held.status)
+
+
+async def _tell_stranded(engine: AsyncEngine) -> None:
     for stranded in await _rows(engine, _STRANDED):
         log.error("work waits for a version of which no worker runs: see docs/runbook.md", **stranded._mapping)
+
+
+async def _cancel_leftovers(engine: AsyncEngine, cancel: Cancel) -> None:
     for running in await _rows(engine, _STILL_RUNNING):
         await cancel(running.workflow)
+
+
+async def _clear_ended(engine: AsyncEngine, storage: Storage, retry_hours: float) -> None:
+    """Of jobs of which nothing runs any more, the files and notes nobody will ask for."""
     async with engine.begin() as connection:
         await connection.execute(_DISCARD, {"kept_s": retry_hours * 3600})
         await connection.execute(_FORGET_LOST_RUNS)
@@ -144,16 +193,11 @@ async def sweep(
             continue
         async with engine.begin() as connection:
             await connection.execute(_SWEPT, {"job_id": ended.id})
-    await ledger.expire_due(sessions(engine), datetime.now(UTC))
-    await sweep_rate_limits(engine)
-    await deletion.purge(sessions(engine), storage)
-    await forget_stale(sessions(engine))
-    await forget_unused(sessions(engine), storage)
-    async with sessions(engine).begin() as session:
+
+
+async def _empty_inbox(make: async_sessionmaker[AsyncSession]) -> None:
+    async with make.begin() as session:
         await inbox.empty_old(session)
-    await retention.sweep(engine, storage)
-    await webhooks.give_up_lost(engine)
-    await forget_old_deliveries(sessions(engine))
 
 
 async def sweep_rate_limits(engine: AsyncEngine) -> None:

@@ -218,12 +218,16 @@ async def forget_unused(make: async_sessionmaker[AsyncSession], storage: Storage
     """Delete the previews nobody has asked for in thirty days, and the keys of requests as old."""
     old = VoicePreview.used_at < datetime.now(UTC) - KEPT
     async with make() as session:
-        found = (await session.scalars(sa.select(VoicePreview).where(old).limit(100))).all()
+        found = (await session.scalars(sa.select(VoicePreview).where(old).order_by(sa.func.random()).limit(100))).all()
     async with make.begin() as session:
         await session.execute(
             sa.delete(PreviewRequestKey).where(PreviewRequestKey.created_at < datetime.now(UTC) - KEPT)
         )
     for preview in found:
-        await storage.delete(preview.storage_key)
+        try:
+            await storage.delete(preview.storage_key)
+        except (OctaviaError, OSError) as error:
+            log.warning("an old voice preview was not deleted; tried again later", key=preview.key, error=str(error))
+            continue
         async with make.begin() as session:
             await session.execute(sa.delete(VoicePreview).where(VoicePreview.key == preview.key, old))

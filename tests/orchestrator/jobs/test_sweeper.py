@@ -1,6 +1,7 @@
 """The net under the workflows: what it ends, what it deletes, and what it leaves alone."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -16,7 +17,7 @@ from orchestrator.credits.models import CreditEntry
 from orchestrator.database import make_sync_engine
 from orchestrator.jobs import durable, keys
 from orchestrator.jobs.models import Job, LoneRun, LostRun, Worker
-from orchestrator.jobs.sweeper import sweep
+from orchestrator.jobs.sweeper import SweepError, sweep, sweep_for_ever
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage, StorageError
 from tests.orchestrator.jobs.conftest import MakeJob
@@ -344,3 +345,54 @@ async def test_work_for_a_version_that_no_worker_has_is_told(
         await sweep(engine, storage, never)
     told = {line["version"]: line["workflows"] for line in logs if "no worker runs" in line["event"]}
     assert told == {"1": 1, "3": 2}
+
+
+PARTS = (
+    *("give_up_lost", "inbox.give_up_lost", "_fail_lost", "_settle_holds", "_tell_stranded", "_cancel_leftovers"),
+    *("_clear_ended", "ledger.expire_due", "sweep_rate_limits", "deletion.purge", "forget_stale", "forget_unused"),
+    *("_empty_inbox", "retention.sweep", "webhooks.give_up_lost", "forget_old_deliveries"),
+)
+
+
+@pytest.mark.parametrize("error", [StorageError("voices/x.mp3"), sa.exc.TimeoutError("no connection"), KeyError("x")])
+async def test_a_part_that_fails_keeps_no_other_from_its_turn(
+    engine: AsyncEngine, storage: Storage, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    had: list[str] = []
+
+    def turn(name: str) -> Callable[..., Awaitable[None]]:
+        async def take(*_: object, **__: object) -> None:
+            had.append(name)
+            raise error
+
+        return take
+
+    for part in PARTS:
+        monkeypatch.setattr(f"orchestrator.jobs.sweeper.{part}", turn(part))
+    with capture_logs() as logs, pytest.raises(SweepError):
+        await sweep(engine, storage, never)
+    assert had == list(PARTS)
+    assert len({line["part"] for line in logs}) == len(PARTS)
+
+
+async def test_the_sweeper_tells_what_failed_and_sweeps_on(
+    engine: AsyncEngine, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = asyncio.Event()
+    errors: list[Exception] = [StorageError("voices/x.mp3"), sa.exc.TimeoutError("no connection")]
+
+    async def fail(*_: object, **__: object) -> None:
+        if not errors:
+            swept.set()
+            return
+        raise errors.pop(0)
+
+    monkeypatch.setattr("orchestrator.jobs.sweeper.EVERY_S", 0)
+    monkeypatch.setattr("orchestrator.jobs.sweeper.forget_unused", fail)
+    with capture_logs() as logs:
+        sweeping = asyncio.create_task(sweep_for_ever(engine, storage, 24))
+        await asyncio.wait({sweeping, asyncio.create_task(swept.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        assert not sweeping.done()
+        sweeping.cancel()
+    told = [line["log_level"] for line in logs if line["event"] == "a part of the sweep failed"]
+    assert told == ["error", "warning"]

@@ -18,7 +18,7 @@ from orchestrator.credits.audit import disagreements
 from orchestrator.inference import ModelPlaneUnavailableError
 from orchestrator.settings import Settings
 from orchestrator.signed_links import link_keys, signature
-from orchestrator.storage import Storage
+from orchestrator.storage import Storage, StorageError
 from orchestrator.voices import service
 from orchestrator.voices.models import VoicePreview
 from tests.fixtures_control_plane import MakeClient, QueueStandIn
@@ -163,6 +163,35 @@ async def test_what_nobody_asks_for_is_deleted(
         await session.execute(sa.update(VoicePreview).values(used_at=datetime.now(UTC) - timedelta(days=31)))
     await service.forget_unused(make_session, storage)
     assert (await client.get(url)).status_code == 410
+
+
+async def test_an_old_preview_that_cannot_be_deleted_keeps_no_other_from_its_turn(
+    client: httpx.AsyncClient,
+    storage: Storage,
+    make_session: Sessions,
+    rich: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for text in ("Hola", "Adiós"):
+        await client.post(URL, json={"text": text})
+    async with make_session.begin() as session:
+        await session.execute(sa.update(VoicePreview).values(used_at=datetime.now(UTC) - timedelta(days=31)))
+        stuck = (await session.scalars(sa.select(VoicePreview.storage_key))).first()
+    delete = Storage.delete
+
+    async def fail_once(self: Storage, key: str) -> None:
+        if key == stuck:
+            raise StorageError(key)
+        await delete(self, key)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Storage, "delete", fail_once)
+        await service.forget_unused(make_session, storage)
+    async with make_session() as session:
+        assert (await session.scalars(sa.select(VoicePreview.storage_key))).all() == [stuck]
+    await service.forget_unused(make_session, storage)
+    async with make_session() as session:
+        assert (await session.scalars(sa.select(VoicePreview))).all() == []
 
 
 async def test_the_library(client: httpx.AsyncClient) -> None:
