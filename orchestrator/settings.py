@@ -193,6 +193,9 @@ class Settings(BaseSettings):
     retry_hours: float = Field(default=24, ge=0)
     """How long a failed or cancelled job can be tried again: what it has done is kept, and deleted then."""
 
+    workflow_days: float = Field(default=30, ge=1)
+    """How long the queue keeps the workflows of a job, mail or webhook that has ended, for people to look at."""
+
     read_back: ReadBack = "sample"
     """Whether Whisper listens to finished dubs, for the quality report, where a job does not say: none, sample (eight
     sentences and 40 s of speech at most), full (takes about as long as hearing the original did)."""

@@ -57,6 +57,7 @@ WEBHOOKS_PER_USER = 4
 """Deliveries a worker process makes at once: to all endpoints, and to those of one user, which may all be slow."""
 
 RECONCILE_WORKFLOW = "reconcile"
+FORGET_WORKFLOW = "forget"
 
 INTERNAL_QUEUE = "_dbos_internal_queue"
 MAX_RECOVERY_ATTEMPTS = 20

@@ -12,13 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 from dbos import DBOS, AsyncSQLAlchemyDatasource
+from dbos._dbos import ScheduleInput
 from uuid_utils.compat import uuid7
 
 from orchestrator.accounts import workflows as account_workflows  # noqa: F401
 from orchestrator.billing import workflows as billing_workflows
 from orchestrator.database import make_engine, make_sync_engine
 from orchestrator.inference import Inference
-from orchestrator.jobs import context, durable, telling, workflows  # noqa: F401  (workflows register on import)
+from orchestrator.jobs import context, durable, forgetting, telling, workflows  # noqa: F401  (workflows register on import)
 from orchestrator.jobs.alive import keep_fresh
 from orchestrator.jobs.heartbeat import Heartbeat
 from orchestrator.jobs.places import Places
@@ -79,8 +80,7 @@ async def run(settings: Settings, executor_id: str) -> int:
             await durable.register_queues(
                 jobs_per_worker=settings.jobs_per_worker, chunks_per_worker=settings.chunks_per_worker
             )
-            if settings.billing:
-                await DBOS.apply_schedules_async(billing_workflows.schedules(settings))
+            await DBOS.apply_schedules_async(_schedules(settings))
             parts = {
                 "sign of life": keep_fresh(scratch),
                 "heartbeat": heartbeat.run(),
@@ -116,6 +116,11 @@ async def kept(parts: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Eve
         for task in (*tasks, stopping):
             task.cancel()
         await asyncio.gather(*tasks, stopping, return_exceptions=True)
+
+
+def _schedules(settings: Settings) -> list[ScheduleInput]:
+    """What workers do at certain times, each time one of them."""
+    return [*forgetting.schedules(), *(billing_workflows.schedules(settings) if settings.billing else [])]
 
 
 def _url(engine: sa.Engine) -> str:

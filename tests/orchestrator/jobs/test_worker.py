@@ -131,3 +131,13 @@ def test_a_worker_whose_heartbeat_fails_logs_why_and_ends_for_its_supervisor_to_
     assert worker.returncode == 1
     assert "a part of the worker failed" in said
     assert "UndefinedTable" in said
+
+
+def test_a_worker_without_billing_forgets_old_workflows_every_night(
+    worker: subprocess.Popen[str], database_url: str
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "select schedule_name, workflow_name, status from dbos.workflow_schedules"
+        ).fetchall()
+    assert found == [("forget", "forget", "ACTIVE")]
