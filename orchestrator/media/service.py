@@ -99,6 +99,8 @@ async def upload(
         except sa.exc.SQLAlchemyError:
             raise  # whether the media is there is not known, so its file stays until the sweeper has looked
         except BaseException as error:
+            if reservation.settling:
+                raise  # for the same reason
             # Also when the client has gone: the deletion outlives the request.
             await asyncio.shield(context.storage.delete(key))
             if isinstance(error, TooLargeError) and error.limit == reservation.size < announced.most:

@@ -33,17 +33,20 @@ async def finish(around: Surroundings, upload: Upload, writer: UUID) -> Media:
     StorageError or StorageFullError, after which the upload waits to be finished.
     """
     key = media_service.source_key(upload.id)
+    committing = False
     try:
         async with rows.kept_alive(around.sessions, upload.id, writer):
             media = await _media(around, upload, writer, key)
             async with around.sessions.begin() as session:
                 await rows.complete(session, upload.id, writer, keep(around.settings))
                 session.add(media)
+                committing = True
     except (TakenOverError, sa.exc.SQLAlchemyError):
         # The object may be a media's by now; if it never becomes one, it goes with the upload's row.
         raise
     except BaseException:
-        await asyncio.shield(around.storage.delete(key))
+        if not committing:  # who is cancelled in a commit cannot tell either
+            await asyncio.shield(around.storage.delete(key))
         raise
     await _tidy(around.storage, upload.id)
     return media

@@ -69,7 +69,7 @@ class Size:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reservation:
     """Room kept for a multipart request while it runs: `size` bytes of the user's `room`."""
 
@@ -77,12 +77,15 @@ class Reservation:
     writer: UUID
     size: int
     room: Room
+    settling: bool = False
+    """From here on the database alone knows whether there is a media: whoever is cancelled in a commit cannot tell."""
 
     async def settle(self, session: AsyncSession) -> None:
         """Give the room back, in the transaction that inserts the media. Raises TakenOverError."""
         mine = sa.delete(Upload).where(Upload.id == self.id, Upload.writer == self.writer).returning(Upload.id)
         if await session.scalar(mine) is None:
             raise TakenOverError
+        self.settling = True
 
 
 @asynccontextmanager
@@ -110,7 +113,8 @@ async def reserved(
     except (sa.exc.SQLAlchemyError, StorageError):
         raise  # whether there is a media or an object is not known, so the sweeper finds out
     except BaseException:
-        await asyncio.shield(_drop(make, media_id))
+        if not reservation.settling:
+            await asyncio.shield(_drop(make, media_id))
         raise
 
 

@@ -100,13 +100,16 @@ class Receiver:
         key = keys.part(self._upload_id, self._start, self._writer)
         await self._storage.put_bytes(key, data)
         part = UploadPart(upload_id=self._upload_id, start=self._start, size=len(data), storage_key=key)
+        committing = False
         try:
             async with self._make.begin() as session:
                 self.whole = await rows.add_part(session, self._writer, self.received, part, self._keep)
+                committing = True
         except sa.exc.SQLAlchemyError:
             raise  # whether it counts is not known, so the object stays
         except BaseException:
-            await self._storage.delete(key)
+            if not committing:  # who is cancelled in a commit cannot tell either
+                await self._storage.delete(key)
             raise
         self._alive = True
         self.received = self._start = self._start + len(data)
