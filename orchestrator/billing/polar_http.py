@@ -224,10 +224,10 @@ def _retry_after(response: httpx.Response) -> float:
     value = response.headers.get("Retry-After", "")
     try:
         return max(0.0, float(int(value)))
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # where the year is no number for a computer
         return RATE_LIMIT_PAUSE_S
     return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())

@@ -44,6 +44,6 @@ def wished_s(retry_after: str | None, now: datetime) -> float | None:
         return float(text[:12])
     try:
         when = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # where the year is no number for a computer
         return None
     return max(0.0, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - now).total_seconds())

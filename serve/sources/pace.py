@@ -15,11 +15,11 @@ def asked_wait_s(retry_after: str | None) -> float:
     """Seconds a Retry-After header asks for (RFC 9110, 10.2.3), 0 without one; at most LONGEST_WAIT_S."""
     if not retry_after:
         return 0.0
-    if retry_after.strip().isdigit():
+    if retry_after.isascii() and retry_after.strip().isdigit():
         return min(float(retry_after), LONGEST_WAIT_S)
     try:
         moment = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):  # where the year is no number for a computer
         return 0.0
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return min(max((aware - datetime.now(UTC)).total_seconds(), 0.0), LONGEST_WAIT_S)

@@ -267,7 +267,10 @@ async def test_a_wait_beyond_patience_is_told_instead(
     assert asked(polar_standin, *ORDERS) == 1
 
 
-@pytest.mark.parametrize("retry_after", ["", "soon", "-5", "Wed, 21 Oct 2015 07:28:00 GMT"])
+@pytest.mark.parametrize(
+    "retry_after",
+    ["", "soon", "-5", "9" * 400, "Wed, 21 Oct 2015 07:28:00 GMT", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"],
+)
 async def test_a_retry_after_that_says_nothing_still_ends_well(
     polar_client: Polar, polar_standin: PolarStandIn, retry_after: str
 ) -> None:

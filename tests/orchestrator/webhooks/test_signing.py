@@ -105,6 +105,8 @@ def test_an_endpoint_can_put_us_off_for_a_day_at_most() -> None:
         ("-5", None),
         ("1.5", None),
         ("٣", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", None),
         ("120", 120.0),
         (format_datetime(NOW + timedelta(minutes=2), usegmt=True), 120.0),
         (format_datetime(NOW - timedelta(minutes=2), usegmt=True), 0.0),
