@@ -93,10 +93,9 @@ async def preview(
     await _insist_on_credits(context, user_id, key, price)
     kept = await _kept(context, key) or await _spoken(context, key, utterance)
     async with context.sessions.begin() as session:
-        before = (await ledger.balance(session, user_id)).available
-        await _pay(session, user_id, key, price)
-        after = (await ledger.balance(session, user_id)).available
-    return Preview(key, _signed(context, key), voice, language, kept.seconds, before - after, after)
+        paid = await _pay(session, user_id, key, price)
+        left = (await ledger.balance(session, user_id)).available
+    return Preview(key, _signed(context, key), voice, language, kept.seconds, paid, left)
 
 
 def _path(key: str) -> str:
@@ -171,11 +170,14 @@ async def _is_paid(session: AsyncSession, charge: str) -> bool:
     return await session.scalar(paid) is not None
 
 
-async def _pay(session: AsyncSession, user_id: UUID, key: str, price: int) -> None:
+async def _pay(session: AsyncSession, user_id: UUID, key: str, price: int) -> int:
+    """The credits that were taken: none where it is paid already, or another request has paid meanwhile."""
     name = _charge(user_id, key)
-    if price and not await _is_paid(session, name):
-        held = await ledger.hold(session, user_id, price, key=name, reference=name)
-        await ledger.capture(session, held.id)  # nothing where another request has paid meanwhile
+    if not price or await _is_paid(session, name):
+        return 0
+    held = await ledger.hold(session, user_id, price, key=name, reference=name)
+    captured = await ledger.capture(session, held.id)
+    return held.held_amount if captured else 0
 
 
 async def _kept(context: AppContext, key: str) -> VoicePreview | None:

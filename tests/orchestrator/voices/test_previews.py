@@ -4,6 +4,7 @@ import asyncio
 import io
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from orchestrator.accounts.models import User
 from orchestrator.credits import ledger
 from orchestrator.credits.audit import disagreements
+from orchestrator.credits.models import CreditEntry
 from orchestrator.inference import ModelPlaneUnavailableError
 from orchestrator.settings import Settings
 from orchestrator.signed_links import link_keys, signature
@@ -70,7 +72,23 @@ async def test_of_many_presses_at_once_one_is_paid(
 ) -> None:
     answers = await asyncio.gather(*(client.post(URL, json={}) for _ in range(8)))
     assert {answer.status_code for answer in answers} == {200}
+    assert sorted(answer.json()["credits"] for answer in answers) == [0] * 7 + [1]
     assert await available(make_session, user) == 1
+
+
+async def test_a_preview_tells_its_own_price_and_not_what_a_job_takes_meanwhile(
+    client: httpx.AsyncClient, make_session: Sessions, user: User, rich: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold = ledger.hold
+
+    async def after_a_job(session: AsyncSession, *args: Any, **names: Any) -> CreditEntry:
+        async with make_session.begin() as other:
+            await hold(other, user.id, 1, key="job", reference="job")
+        return await hold(session, *args, **names)
+
+    monkeypatch.setattr(ledger, "hold", after_a_job)
+    answer = (await client.post(URL, json={})).json()
+    assert (answer["credits"], answer["available"]) == (1, 0)
 
 
 async def test_each_user_pays_for_what_was_spoken_already(
