@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from scripts.kubernetes import rules_models, rules_network, rules_pods, rules_scaling, rules_settings
+from scripts.kubernetes import rules_models, rules_network, rules_pods, rules_scaling, rules_settings, rules_watching
 from scripts.kubernetes.generate import K8S
 from scripts.kubernetes.manifests import Deployed
 from scripts.kubernetes.render import render
@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     rules_network.flows,
     rules_network.left_to_operators,
     rules_network.grpc,
+    rules_watching.scraped,
     rules_settings.named,
     rules_settings.sources,
     rules_settings.valid,

@@ -1,5 +1,5 @@
-"""What is made, not written: each overlay's Serve config, from serve/serve.yaml and k8s/models.yaml, and the
-environment of the model plane's pods, from serve/environment.py."""
+"""What is made, not written: each overlay's Serve config, from serve/serve.yaml and k8s/models.yaml, the environment of
+the model plane's pods, from serve/environment.py, and the alerts as the Prometheus Operator takes them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +14,8 @@ K8S = CHECKOUT / "k8s"
 SERVE_YAML = CHECKOUT / "serve" / "serve.yaml"
 CHANGES = K8S / "models.yaml"
 ENVIRONMENT_FILE = K8S / "base" / "environment.env"
+ALERTS = CHECKOUT / "monitoring" / "alerts.yml"
+OF_THE_OPERATOR = K8S / "components" / "prometheus-operator" / "rules.yaml"
 OVERLAYS = ("single-node", "gpu", "production")
 
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"}
@@ -109,8 +111,19 @@ def environment() -> str:
     return "\n".join([NOTE.format(sources="serve/environment.py"), *lines, ""])
 
 
+def alerts() -> str:
+    """The alert rules as a resource of the Prometheus Operator's."""
+    resource = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "octavia", "labels": {"app.kubernetes.io/name": "octavia"}},
+        "spec": yaml.safe_load(ALERTS.read_text(encoding="utf-8")),
+    }
+    return f"{NOTE.format(sources='monitoring/alerts.yml')}\n{written(resource)}"
+
+
 def everything() -> dict[Path, str]:
     """Every file that is made, and what it holds."""
     base, changes = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in (SERVE_YAML, CHANGES))
     made = {K8S / "overlays" / each / "serve.yaml": patch(serve_config(base, changes, each)) for each in OVERLAYS}
-    return made | {ENVIRONMENT_FILE: environment()}
+    return made | {ENVIRONMENT_FILE: environment(), OF_THE_OPERATOR: alerts()}

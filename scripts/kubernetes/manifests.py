@@ -15,7 +15,7 @@ CLUSTER = "cnpg.io/cluster"
 
 @dataclass(frozen=True)
 class Pod:
-    """A kind of pod: what makes it, its labels as the cluster has them, its spec."""
+    """A kind of pod: what makes it, its labels as the cluster has them, its spec, its annotations."""
 
     kind: str
     name: str
@@ -23,6 +23,7 @@ class Pod:
     spec: Mapping[str, Any]
     group: Mapping[str, Any] = field(default_factory=dict)
     """Of a group of Ray's nodes, the group."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
@@ -139,8 +140,9 @@ def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 def _pods(deployed: Deployed) -> Iterator[Pod]:
     for each in deployed.of("Deployment", "StatefulSet", "Job"):
         template = each["spec"]["template"]
-        labels = template.get("metadata", {}).get("labels", {})
-        yield Pod(each["kind"], each["metadata"]["name"], labels, template["spec"])
+        said = template.get("metadata", {})
+        name, labels, annotations = each["metadata"]["name"], said.get("labels", {}), said.get("annotations", {})
+        yield Pod(each["kind"], name, labels, template["spec"], annotations=annotations)
     for each in deployed.of("RayService"):
         cluster = each["spec"]["rayClusterConfig"]
         yield _ray_pod(cluster["headGroupSpec"], "head", {"ray.io/node-type": "head", "ray.io/serve": "false"})
@@ -162,4 +164,6 @@ def _postgres_pods(cluster: Manifest) -> Iterator[Pod]:
 
 def _ray_pod(group: Mapping[str, Any], name: str, kuberays: Mapping[str, str]) -> Pod:
     template = group["template"]
-    return Pod("RayService", name, template.get("metadata", {}).get("labels", {}) | kuberays, template["spec"], group)
+    said = template.get("metadata", {})
+    labels, annotations = said.get("labels", {}) | kuberays, said.get("annotations", {})
+    return Pod("RayService", name, labels, template["spec"], group, annotations)

@@ -36,29 +36,29 @@ NAMES = Peer("kube-system", namespace="kube-system")
 KUBERNETES = Peer("the Kubernetes API", namespace="default")
 
 
-def _beside(name: str) -> Peer:
+def beside(name: str) -> Peer:
     return Peer(name, namespace=name)
 
 
 NEEDED: Sequence[tuple[Peer, Peer, int]] = (
-    (_beside("ingress-nginx"), API, 8000),
+    (beside("ingress-nginx"), API, 8000),
     *((each, NAMES, 53) for each in (API, WORKER, MIGRATE, WEIGHTS, HEAD, NODE)),
     *((each, database, 5432) for each in (API, WORKER, MIGRATE) for database in (DATABASE, INSTANCE)),
     *((each, INSTANCE, 5432) for each in (INSTANCE, JOINING)),
     *((each, NAMES, 53) for each in (INSTANCE, JOINING)),
     *((each, KUBERNETES, 6443) for each in (INSTANCE, JOINING, HEAD)),
-    (_beside("cnpg-system"), INSTANCE, 8000),
-    (_beside("monitoring"), INSTANCE, 9187),
+    (beside("cnpg-system"), INSTANCE, 8000),
+    (beside("monitoring"), INSTANCE, 9187),
     *((each, NODE, 8101) for each in (API, WORKER)),
     *((each, INTERNET, 443) for each in (API, WORKER, WEIGHTS)),
     *((WORKER, INTERNET, port) for port in (8443, 465, 587)),
     (NODE, HEAD, 6379),
     (HEAD, NODE, 10_002),
     (NODE, NODE, 30_000),
-    *((_beside("kuberay-system"), each, 8100) for each in (HEAD, NODE)),
-    (_beside("kuberay-system"), HEAD, 8265),
-    *((_beside("monitoring"), each, 8102) for each in (HEAD, NODE)),
-    *((_beside("monitoring"), each, 8003) for each in (API, WORKER)),
+    *((beside("kuberay-system"), each, 8100) for each in (HEAD, NODE)),
+    (beside("kuberay-system"), HEAD, 8265),
+    *((beside("monitoring"), each, 8102) for each in (HEAD, NODE)),
+    *((beside("monitoring"), each, 8003) for each in (API, WORKER)),
     (HEAD, VALKEY, 6379),
     (NODE, VALKEY, 6379),
 )
@@ -67,10 +67,10 @@ NEEDED: Sequence[tuple[Peer, Peer, int]] = (
 FORBIDDEN: Sequence[tuple[Peer, Peer, int]] = (
     *((INTERNET, each, port) for each, port in ((API, 8000), (NODE, 8101), (HEAD, 8265))),
     *((each, database, 5432) for each in (INTERNET, NODE, WEIGHTS) for database in (DATABASE, INSTANCE)),
-    *((_beside("ingress-nginx"), each, port) for each, port in ((NODE, 8100), (NODE, 8101), (HEAD, 8265))),
-    (_beside("default"), API, 8000),
-    (_beside("ingress-nginx"), API, 8003),
-    (_beside("default"), NODE, 8101),
+    *((beside("ingress-nginx"), each, port) for each, port in ((NODE, 8100), (NODE, 8101), (HEAD, 8265))),
+    (beside("default"), API, 8000),
+    (beside("ingress-nginx"), API, 8003),
+    (beside("default"), NODE, 8101),
     (API, HEAD, 8265),
     (WORKER, HEAD, 10_001),
     (NODE, INTERNET, 443),
@@ -112,7 +112,7 @@ def flows(deployed: Deployed) -> Iterator[str]:
             yield f"NetworkPolicy: {source.name} cannot reach {target.name} at port {port}"
     for database in (DATABASE, INSTANCE):
         asked = deployed.find("ScaledObject", "octavia-worker") and _there(deployed, database)
-        if asked and not allowed(deployed, _beside("keda"), database, 5432):
+        if asked and not allowed(deployed, beside("keda"), database, 5432):
             yield "NetworkPolicy: keda cannot reach database at port 5432"
     for source, target, port in FORBIDDEN:
         if _there(deployed, source) and _there(deployed, target) and allowed(deployed, source, target, port):

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from scripts.kubernetes.check import rendered
 from scripts.kubernetes.manifests import Deployed
-from scripts.kubernetes.render import NoKubectlError, find_kubectl
+from scripts.kubernetes.render import NoKubectlError, find_kubectl, render
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,9 @@ def kubectl() -> str:
 def overlay(kubectl: str) -> Callable[[str], Deployed]:
     """An overlay by name, rendered once."""
     return cache(lambda name: rendered(name, kubectl))
+
+
+@pytest.fixture(scope="session")
+def ours(kubectl: str) -> Deployed:
+    """An operator's overlay with the components that are optional."""
+    return Deployed("ours", render(Path(__file__).parent / "ours", kubectl))

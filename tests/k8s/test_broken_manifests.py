@@ -74,6 +74,12 @@ def annotations(deployed: Deployed) -> dict[str, str]:
     return said
 
 
+def scraping(deployed: Deployed) -> dict[str, str]:
+    """What the API's pods say to Prometheus."""
+    said: dict[str, str] = spec(deployed, "Deployment", "octavia-api")["template"]["metadata"]["annotations"]
+    return said
+
+
 def remove(deployed: Deployed, kind: str, name: str) -> None:
     found = deployed.find(kind, name)
     assert isinstance(deployed.manifests, list)
@@ -112,6 +118,12 @@ SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "octavia"},
 OF_THE_INGRESS = {
     "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}],
 }
+MONITOR = {
+    "apiVersion": "monitoring.coreos.com/v1",
+    "kind": "PodMonitor",
+    "metadata": {"name": "a"},
+    "spec": {"selector": {"matchLabels": {}}, "podMetricsEndpoints": [{"port": "metrics", "paths": "/metrics"}]},
+}
 UNKNOWN = {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}}
 
 BROKEN: dict[str, tuple[Breaking, str]] = {
@@ -148,6 +160,7 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         change(lambda d: spec(d, "Cluster", "octavia-db"), instances=0),
         "Cluster octavia-db: .*instances: 0 is less than the minimum",
     ),
+    "a misspelt field of a PodMonitor": (lambda d: add(d, MONITOR), "PodMonitor a: .*'paths' was unexpected"),
     "a kind without a schema": (lambda d: add(d, UNKNOWN), "Thing a: there is no schema for example.org/v1 Thing"),
     "a manifest that is there twice": (
         lambda d: add(d, copy.deepcopy(d.find("Service", "octavia-api") or {})),
@@ -499,6 +512,27 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     "proxies on the head alone": (
         lambda d: serve(d, lambda config: config.update(proxy_location="HeadOnly")),
         "proxy_location is not EveryNode || is not what serve",
+    ),
+    # What Prometheus finds
+    "an API that Prometheus does not find": (
+        lambda d: scraping(d).pop("prometheus.io/scrape"),
+        'Deployment octavia-api: prometheus.io/scrape is not "true"',
+    ),
+    "metrics at a port that no container has": (
+        lambda d: scraping(d).update({"prometheus.io/port": "8000"}),
+        r"Deployment octavia-api: prometheus\.io/port is 8000, but its port metrics is 8003",
+    ),
+    "metrics at another path": (
+        lambda d: scraping(d).update({"prometheus.io/path": "/metric"}),
+        r"Deployment octavia-api: prometheus\.io/path is /metric, but metrics are told at /metrics",
+    ),
+    "metrics that are told elsewhere": (
+        lambda d: settings(d, "octavia-settings").update(OCTAVIA_METRICS_PORT="9003"),
+        "octavia-(api|worker): its metrics are told at port 9003",
+    ),
+    "metrics that Prometheus may not ask for": (
+        lambda d: policy("api")(d)["ingress"].pop(1),
+        "no NetworkPolicy lets monitoring reach its port 8003 || monitoring cannot reach api at port 8003",
     ),
     # Settings and the way in
     "a setting that is not there": (

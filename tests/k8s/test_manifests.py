@@ -40,6 +40,10 @@ def test_an_overlay_keeps_to_every_rule(overlay: Overlay, name: str) -> None:
     assert list(problems(overlay(name))) == []
 
 
+def test_an_overlay_with_every_component_that_is_optional_keeps_to_every_rule(ours: Deployed) -> None:
+    assert list(problems(ours)) == []
+
+
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_an_overlay_has_both_planes_their_database_and_their_migrations(overlay: Overlay, name: str) -> None:
     deployed = overlay(name)
