@@ -59,6 +59,7 @@ NEEDED: Sequence[tuple[Peer, Peer, int]] = (
     (beside("kuberay-system"), HEAD, 8265),
     *((beside("monitoring"), each, 8102) for each in (HEAD, NODE)),
     *((beside("monitoring"), each, 8003) for each in (API, WORKER)),
+    *((each, beside("monitoring"), 4318) for each in (API, WORKER, NODE)),
     (HEAD, VALKEY, 6379),
     (NODE, VALKEY, 6379),
 )

@@ -497,6 +497,10 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         ),
         "Cluster octavia-db: inheritedMetadata overwrites app.kubernetes.io/name, the operator's own",
     ),
+    "traces that cannot leave": (
+        lambda d: policy("models")(d)["egress"].pop(1),
+        r"NetworkPolicy: models \(node\) cannot reach monitoring at port 4318",
+    ),
     "a service of nobody": (
         lambda d: spec(d, "Service", "octavia-api")["selector"].update({"app.kubernetes.io/component": "web"}),
         "Service octavia-api: its selector matches no pod",
