@@ -43,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     rules_settings.named,
     rules_settings.sources,
     rules_settings.valid,
+    rules_settings.billing,
     rules_settings.ingress,
 )
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.settings import Settings
 from orchestrator.settings_check import missing
@@ -12,6 +12,8 @@ from scripts.kubernetes.manifests import Deployed
 from serve.settings import ServeSettings
 
 PREFIX = "OCTAVIA_"
+CONFIGURED = ("api", "worker", "models", "weights")
+"""Components that read one of the two ConfigMaps of settings."""
 OF_LIBRARIES = {"AWS_REGION", "AWS_ENDPOINT", "AWS_ALLOW_HTTP", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 STAND_INS = {
     "OCTAVIA_DATABASE_URL": "postgresql://octavia:secret@octavia-db-rw/octavia",
@@ -55,7 +57,7 @@ def sources(deployed: Deployed) -> Iterator[str]:
 def valid(deployed: Deployed) -> Iterator[str]:
     """The programs would start with them."""
     for pod in deployed.pods:
-        if pod.component not in ("api", "worker", "models", "weights"):
+        if pod.component not in CONFIGURED:
             continue
         container = pod.containers[0]
         secret = {
@@ -75,6 +77,19 @@ def valid(deployed: Deployed) -> Iterator[str]:
                 continue
         if settings.mode == "production":
             yield from (f"{pod.where}: {problem}" for problem in missing(settings))
+
+
+def billing(deployed: Deployed) -> Iterator[str]:
+    """Both planes agree on whether people pay: with jobs that cost credits, no weights load but cleared ones."""
+    paying: set[str] = set()
+    others: set[str] = set()
+    for pod in deployed.pods:
+        if pod.component in CONFIGURED:
+            said = deployed.config(pod.containers[0]).get("OCTAVIA_BILLING", "false")
+            (paying if TypeAdapter(bool).validate_python(said) else others).add(pod.component)
+    if paying and others:
+        on, off = (", ".join(sorted(each)) for each in (paying, others))
+        yield f"OCTAVIA_BILLING is on for {on} and off for {off}: take the component billing, or neither"
 
 
 @contextmanager

@@ -555,6 +555,14 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda d: settings(d, "octavia-settings").pop("OCTAVIA_SMTP_HOST"),
         "OCTAVIA_SMTP_HOST is missing",
     ),
+    "jobs that cost credits, by weights that are not cleared for it": (
+        lambda d: settings(d, "octavia-settings").update(OCTAVIA_BILLING="true"),
+        "OCTAVIA_BILLING is on for api, worker and off for models, weights || OCTAVIA_(POLAR_|PACKAGES)",
+    ),
+    "cleared weights alone, for jobs that cost nothing": (
+        lambda d: settings(d, "octavia-models-settings").update(OCTAVIA_BILLING="true"),
+        "OCTAVIA_BILLING is on for models, weights and off for api, worker",
+    ),
     "a secret that is not given": (
         lambda d: api(d).update(env=[each for each in api(d)["env"] if each["name"] != "OCTAVIA_JWT_SECRET"]),
         "octavia-api: OCTAVIA_JWT_SECRET is missing",

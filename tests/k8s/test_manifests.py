@@ -44,6 +44,18 @@ def test_an_overlay_with_every_component_that_is_optional_keeps_to_every_rule(ou
     assert list(problems(ours)) == []
 
 
+def test_billing_begins_in_both_planes_and_not_without_polars_keys(ours: Deployed) -> None:
+    for component in ("api", "worker", "models", "weights"):
+        for pod in ours.pods_of(component):
+            assert ours.config(pod.containers[0])["OCTAVIA_BILLING"] == "true", pod.where
+    for component in ("api", "worker"):
+        (pod,) = ours.pods_of(component)
+        assert ours.config(pod.containers[0])["OCTAVIA_POLAR_SERVER"] == "production"
+        given = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in pod.containers[0]["env"]}
+        assert not given["OCTAVIA_POLAR_ACCESS_TOKEN"]["optional"]
+        assert not given["OCTAVIA_POLAR_WEBHOOK_SECRETS"]["optional"]
+
+
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_an_overlay_has_both_planes_their_database_and_their_migrations(overlay: Overlay, name: str) -> None:
     deployed = overlay(name)
