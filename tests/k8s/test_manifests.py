@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -170,6 +171,19 @@ def secrets(value: object) -> Iterator[tuple[str, str]]:
         yield from ((each["name"], each["key"]) for each in references)
         for each in value.values():
             yield from secrets(each)
+
+
+PLACE = re.compile(r"(?:exec|logs) (?:-\w+ )*(?:deploy/)?(octavia-[\w-]+) -c ([\w-]+)")
+
+
+@pytest.mark.parametrize("document", ["kubernetes.md", "monitoring.md", "runbook.md"])
+def test_the_documents_call_pods_and_containers_that_are_there(overlay: Overlay, document: str) -> None:
+    pods = [pod for name in OVERLAYS for pod in overlay(name).pods]
+    there = {(pod.name, container["name"]) for pod in pods for container in pod.containers}
+    text = (CHECKOUT / "docs" / document).read_text(encoding="utf-8")
+    called = {(name.removesuffix("-0"), container) for name, container in PLACE.findall(text)}
+    assert ("octavia-worker", "worker") in called
+    assert called <= there
 
 
 def test_each_rule_says_what_it_insists_on() -> None:
