@@ -14,6 +14,9 @@ from rich.table import Table
 
 REPEATED = "REPEATED"
 """Type of the requests that were refused and asked for again by the policy; the others have their HTTP method."""
+NO_REQUESTS: Mapping[str, str] = {"EVENT": "events", "JOB": "jobs", "STREAM": "cut streams"}
+"""Types that profiles report beside their requests, and what each counts: one stream brings many events, and what they
+all do together is one job. The other types are HTTP methods."""
 WIDTH = 118
 
 
@@ -31,10 +34,15 @@ class Requests:
     p95_ms: float
     p99_ms: float
 
+    @property
+    def counted(self) -> str:
+        """What a row counts: requests, or what else profiles report."""
+        return NO_REQUESTS.get(self.name.partition(" ")[0], "requests")
+
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """A run: `requests` by name, and what failed, each message once with how often it came."""
+    """A run: `requests` by name, events and jobs among them; what failed, each message once with how often it came."""
 
     profile: str
     users: int
@@ -46,10 +54,17 @@ class LoadResult:
 
     @property
     def count(self) -> int:
-        return sum(each.count for each in self.requests)
+        """HTTP requests that were answered or failed."""
+        return sum(each.count for each in self.requests if each.counted == "requests")
+
+    @property
+    def per_second(self) -> float:
+        """Those a second."""
+        return sum(each.per_second for each in self.requests if each.counted == "requests")
 
     @property
     def failures(self) -> int:
+        """Of requests and jobs, and streams that were cut."""
         return sum(each.failures for each in self.requests)
 
     @property

@@ -67,6 +67,17 @@ def test_the_table_says_what_failed_and_on_which_machine(tmp_path: Path) -> None
     assert shown.endswith("a machine")
 
 
+def test_a_run_counts_its_http_requests_but_fails_by_whatever_failed() -> None:
+    rows = [
+        entry("/v1/me", "GET", {"7": 14}, 3),
+        entry("event", "EVENT", {"2": 900}),
+        entry("whole", "JOB", {"9": 2}, 1),
+    ]
+    rows += [entry("/v1/jobs/{id}/events", "STREAM", {"0": 5}, 5), entry("/v1/jobs", REPEATED, {"1": 3})]
+    result = LoadResult("translate", 2, 10, 0, rows_of(rows), (), "a machine")
+    assert (result.count, result.per_second, result.failures, result.repeated) == (14, 1.4, 9, 3)
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "attempts", "pause"),
     [
