@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     scratch_dir: Path | None = None
     """Where workers keep what they make on the way, a few times the size of a media; None: data_dir/scratch."""
 
+    scratch_room_bytes: int | None = Field(default=None, ge=1)
+    """What that folder may hold, where that is less than its file system has: the sizeLimit of a pod's volume, at which
+    the pod is evicted. Room on the disk is told by it; None: by the file system."""
+
     api_host: str = "127.0.0.1"
     """Address the API listens on."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator.doctor.findings import Finding, Patient, error, ok, warning
 from orchestrator.local import tools
-from orchestrator.observability.disk import existing
+from orchestrator.observability.disk import Folder, room
 from orchestrator.settings_check import missing
 
 GIB = 2**30
@@ -51,10 +51,15 @@ async def settings(patient: Patient) -> Sequence[Finding]:
 async def disk(patient: Patient) -> Sequence[Finding]:
     """Whether there is room where this machine writes."""
     found: list[Finding] = []
-    for name, folder in (("data", patient.settings.data_dir), ("scratch", patient.settings.scratch_root)):
-        free = shutil.disk_usage(existing(folder)).free
-        text = f"{free / GIB:.1f} GiB are free for {name} ({folder})."
-        fix = f"Make room on the file system of {folder}, or move it (OCTAVIA_DATA_DIR, OCTAVIA_SCRATCH_DIR)."
+    scratch = Folder(patient.settings.scratch_root, patient.settings.scratch_room_bytes)
+    for name, folder in (("data", Folder(patient.settings.data_dir)), ("scratch", scratch)):
+        free = (await asyncio.to_thread(room, folder)).free
+        text = f"{free / GIB:.1f} GiB are free for {name} ({folder.path})."
+        fix = f"Make room on the file system of {folder.path}, or move it (OCTAVIA_DATA_DIR, OCTAVIA_SCRATCH_DIR)."
+        if folder.most is not None:
+            fix = (
+                f"Let {folder.path} hold more: the sizeLimit of the pod's volume, and OCTAVIA_SCRATCH_ROOM_BYTES alike."
+            )
         if free < FREE_ERROR:
             found += error(text, fix)
         elif free < FREE_WARNING:

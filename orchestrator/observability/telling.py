@@ -11,7 +11,7 @@ from orchestrator.credits.models import KINDS as ENTRIES
 from orchestrator.jobs.durable import VERSION
 from orchestrator.jobs.models import KINDS
 from orchestrator.observability import metrics
-from orchestrator.observability.disk import Disk
+from orchestrator.observability.disk import Disk, Folder
 from orchestrator.observability.tracing import configure_tracing
 from orchestrator.settings import Settings
 
@@ -30,7 +30,8 @@ def begin(settings: Settings, process: Process, *more: Collector) -> None:
         return
     metrics.begin_at_zero(KINDS, ENTRIES)
     metrics.BUILD.labels(version("octavia"), VERSION, process).set(1)
-    for collector in (Disk({"data": settings.data_dir, "scratch": settings.scratch_root}), *more):
+    scratch = Folder(settings.scratch_root, settings.scratch_room_bytes)
+    for collector in (Disk({"data": Folder(settings.data_dir), "scratch": scratch}), *more):
         metrics.REGISTRY.register(collector)
     try:
         start_http_server(settings.metrics_port, settings.metrics_host, metrics.REGISTRY)

@@ -44,6 +44,7 @@ RULES: tuple[Rule, ...] = (
     rules_settings.sources,
     rules_settings.valid,
     rules_settings.billing,
+    rules_settings.scratch,
     rules_settings.ingress,
 )
 

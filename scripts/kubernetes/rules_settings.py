@@ -92,6 +92,31 @@ def billing(deployed: Deployed) -> Iterator[str]:
         yield f"OCTAVIA_BILLING is on for {on} and off for {off}: take the component billing, or neither"
 
 
+def scratch(deployed: Deployed) -> Iterator[str]:
+    """A worker measures its scratch folder by what the folder's volume may hold: at that the pod is evicted, not at the
+    end of the node's disk."""
+    for pod in deployed.pods_of("worker"):
+        container = pod.containers[0]
+        given = deployed.config(container)
+        folder, told = given.get("OCTAVIA_SCRATCH_DIR"), given.get("OCTAVIA_SCRATCH_ROOM_BYTES")
+        mounted = {each["mountPath"]: each["name"] for each in container.get("volumeMounts", ())}
+        volumes = {each["name"]: each for each in pod.spec.get("volumes", ())}
+        limit = volumes.get(mounted.get(folder, ""), {}).get("emptyDir", {}).get("sizeLimit")
+        if told != (None if limit is None else str(_quantity(limit))):
+            there = (
+                f"the volume at {folder} may hold {_quantity(limit)} bytes"
+                if limit
+                else f"no volume at {folder} ends there"
+            )
+            yield f"{pod.where}: OCTAVIA_SCRATCH_ROOM_BYTES is {told or 'not set'}, but {there}"
+
+
+def _quantity(size: str) -> int:
+    """Bytes of a Kubernetes quantity: 50Gi."""
+    units = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
+    return int(size[:-2]) << units[size[-2:]] if size[-2:] in units else int(size)
+
+
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
     """These values alone in our own environment, for a while: pydantic-settings reads nothing else."""

@@ -32,6 +32,10 @@ def api(deployed: Deployed) -> Any:
     return pod(deployed, "Deployment", "octavia-api")["containers"][0]
 
 
+def worker(deployed: Deployed) -> Any:
+    return pod(deployed, "Deployment", "octavia-worker")["containers"][0]
+
+
 def cluster(deployed: Deployed) -> Any:
     return spec(deployed, "RayService", "octavia-models")["rayClusterConfig"]
 
@@ -562,6 +566,18 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
     "cleared weights alone, for jobs that cost nothing": (
         lambda d: settings(d, "octavia-models-settings").update(OCTAVIA_BILLING="true"),
         "OCTAVIA_BILLING is on for models, weights and off for api, worker",
+    ),
+    "a scratch folder that ends before the worker believes": (
+        lambda d: pod(d, "Deployment", "octavia-worker")["volumes"][2]["emptyDir"].update(sizeLimit="20Gi"),
+        "OCTAVIA_SCRATCH_ROOM_BYTES is 53687091200, but the volume at /scratch may hold 21474836480 bytes",
+    ),
+    "a scratch folder that is measured by the node's disk": (
+        lambda d: worker(d).update(env=[each for each in worker(d)["env"] if "SCRATCH" not in each["name"]]),
+        "OCTAVIA_SCRATCH_ROOM_BYTES is not set, but the volume at /scratch may hold 53687091200 bytes",
+    ),
+    "a scratch folder on a volume without a limit of its own": (
+        lambda d: settings(d, "octavia-settings").update(OCTAVIA_SCRATCH_DIR="/weights"),
+        "OCTAVIA_SCRATCH_ROOM_BYTES is 53687091200, but no volume at /weights ends there",
     ),
     "a secret that is not given": (
         lambda d: api(d).update(env=[each for each in api(d)["env"] if each["name"] != "OCTAVIA_JWT_SECRET"]),

@@ -127,8 +127,18 @@ async def test_a_storage_that_keeps_what_is_deleted_is_an_error(
 async def test_a_disk_that_fills_up_is_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, free: int, level: str
 ) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free, total=2**41))
     assert (await worst("disk", settings)).level == level
+
+
+async def test_a_scratch_folder_with_a_limit_of_its_own_is_told_by_that(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**40, total=2**41))
+    finding = await worst("disk", settings, scratch_room_bytes=5 * 2**30)
+    assert finding.level == "warning"
+    assert finding.text.startswith("5.0 GiB are free for scratch")
+    assert "OCTAVIA_SCRATCH_ROOM_BYTES" in finding.fix
 
 
 def stand_in(folder: Path, name: str, text: str) -> None:
