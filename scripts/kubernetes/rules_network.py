@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from scripts.kubernetes.manifests import CLUSTER, COMPONENT, Deployed, selects
@@ -12,12 +13,12 @@ NAMESPACE = "kubernetes.io/metadata.name"
 
 @dataclass(frozen=True)
 class Peer:
-    """One end of a connection: a component of ours, a namespace beside ours, or the public internet."""
+    """One end of a connection: a component of ours, a namespace beside ours, or an address outside of all pods."""
 
     name: str
     labels: Mapping[str, str] | None = None
     namespace: str | None = None
-    public: bool = False
+    address: str | None = None
 
 
 def _ours(component: str, **more: str) -> Peer:
@@ -31,9 +32,12 @@ INSTANCE = Peer("database", {CLUSTER: "octavia-db", "cnpg.io/podRole": "instance
 JOINING = Peer("database (joining)", {CLUSTER: "octavia-db", "cnpg.io/jobRole": "join"})
 HEAD = Peer("models (head)", {**(_ours("models").labels or {}), "ray.io/node-type": "head"})
 NODE = Peer("models (node)", {**(_ours("models").labels or {}), "ray.io/node-type": "worker"})
-INTERNET = Peer("the internet", public=True)
+INTERNET = Peer("the internet", address="203.0.113.7")
+METADATA = Peer("the cloud's metadata", address="169.254.169.254")
+PRIVATE = Peer("a private address", address="10.1.2.3")
 NAMES = Peer("kube-system", namespace="kube-system")
 KUBERNETES = Peer("the Kubernetes API", namespace="default")
+NODES_NAMES = Peer("NodeLocal DNSCache", address="169.254.20.10")
 
 
 def beside(name: str) -> Peer:
@@ -42,7 +46,7 @@ def beside(name: str) -> Peer:
 
 NEEDED: Sequence[tuple[Peer, Peer, int]] = (
     (beside("ingress-nginx"), API, 8000),
-    *((each, NAMES, 53) for each in (API, WORKER, MIGRATE, WEIGHTS, HEAD, NODE)),
+    *((each, names, 53) for each in (API, WORKER, MIGRATE, WEIGHTS, HEAD, NODE) for names in (NAMES, NODES_NAMES)),
     *((each, database, 5432) for each in (API, WORKER, MIGRATE) for database in (DATABASE, INSTANCE)),
     *((each, INSTANCE, 5432) for each in (INSTANCE, JOINING)),
     *((each, NAMES, 53) for each in (INSTANCE, JOINING)),
@@ -75,6 +79,9 @@ FORBIDDEN: Sequence[tuple[Peer, Peer, int]] = (
     (API, HEAD, 8265),
     (WORKER, HEAD, 10_001),
     (NODE, INTERNET, 443),
+    *((each, METADATA, 80) for each in (API, WORKER, WEIGHTS, HEAD, NODE)),
+    *((each, PRIVATE, 443) for each in (API, WORKER, WEIGHTS, NODE)),
+    (WORKER, NODES_NAMES, 443),
     (API, VALKEY, 6379),
     (WORKER, API, 8000),
 )
@@ -163,12 +170,17 @@ def _matches(ends: Sequence[Mapping[str, Any]] | None, other: Peer) -> bool:
 
 def _is(end: Mapping[str, Any], other: Peer) -> bool:
     if "ipBlock" in end:
-        return other.public
+        return other.address is not None and _within(end["ipBlock"], ip_address(other.address))
     if "namespaceSelector" in end:
         if other.namespace is None or "podSelector" in end:
             return False
         return selects(end["namespaceSelector"], {NAMESPACE: other.namespace})
     return other.labels is not None and selects(end["podSelector"], other.labels)
+
+
+def _within(block: Mapping[str, Any], address: IPv4Address | IPv6Address) -> bool:
+    inside = address in ip_network(block["cidr"])
+    return inside and not any(address in ip_network(each) for each in block.get("except", ()))
 
 
 def grpc(deployed: Deployed) -> Iterator[str]:

@@ -467,7 +467,22 @@ BROKEN: dict[str, tuple[Breaking, str]] = {
         lambda d: policy("worker")(d)["egress"].pop(0),
         "NetworkPolicy: worker cannot reach models .node. at port 8101",
     ),
-    "no names": (lambda d: remove(d, "NetworkPolicy", "names"), "cannot reach kube-system at port 53"),
+    "no names": (
+        lambda d: remove(d, "NetworkPolicy", "names"),
+        "cannot reach (kube-system|NodeLocal DNSCache) at port 53",
+    ),
+    "names by the cluster's DNS alone": (
+        lambda d: policy("names")(d)["egress"][0]["to"].pop(),
+        "cannot reach NodeLocal DNSCache at port 53",
+    ),
+    "a way to private addresses": (
+        lambda d: policy("worker")(d)["egress"][2]["to"][0]["ipBlock"].pop("except"),
+        "worker can reach a private address at port 443, and must not || worker can reach NodeLocal DNSCache",
+    ),
+    "a way to the cloud's metadata": (
+        lambda d: policy("worker")(d)["egress"].append({"ports": [{"port": 80}]}),
+        "worker can reach the cloud's metadata at port 80, and must not",
+    ),
     "models that anybody may ask": (
         lambda d: policy("models")(d)["ingress"].append({"ports": [{"port": 8101}]}),
         "(the internet|ingress-nginx|default) can reach models .node. at port 8101, and must not",
