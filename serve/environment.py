@@ -5,6 +5,7 @@ import os
 ENVIRONMENT = {  # read by Ray and the libraries when they are imported
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on Linux too: the node is 127.0.0.1 and its servers listen there only
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # what asks Ray for something after its end shall not start another
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # else SIGTERM prints a C++ stack
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.protocol.proxy:prepare",
     "RAY_enable_worker_prestart": "0",

@@ -3,8 +3,8 @@
 Told by SIGTERM, SIGINT or SIGHUP, or by the end of the process whose id OCTAVIA_PARENT_PID names. SIGUSR1 has it read
 serve.yaml and model_repo again and replace, one after another, the replicas that this changes.
 
-The main thread does nothing but wait while another one uses Ray. On the main thread a signal would interrupt Ray, which
-loses an exception raised there now and then, and ray.init would replace the handler.
+The main thread starts and changes nothing itself: it waits while another one does, and stops Ray in the end. For on the
+main thread a signal interrupts Ray, which loses an exception raised there now and then, and ray.init sets a handler.
 """
 
 import json

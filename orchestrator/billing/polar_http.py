@@ -10,7 +10,6 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -29,6 +28,7 @@ from orchestrator.billing.polar_errors import (
     PolarUnauthorizedError,
     PolarUnavailableError,
 )
+from orchestrator.retry_after import wished_s
 
 log = structlog.get_logger(__name__)
 
@@ -220,14 +220,6 @@ def _location(entry: Mapping[str, Any]) -> list[Any]:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds, or a date (RFC 9110, section 10.2.3)."""
-    value = response.headers.get("Retry-After", "")
-    try:
-        return max(0.0, float(int(value)))
-    except (ValueError, OverflowError):
-        pass
-    try:
-        at = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):  # where the year is no number for a computer
-        return RATE_LIMIT_PAUSE_S
-    return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
+    """Seconds to wait, as the answer asks or as we do without."""
+    wished = wished_s(response.headers.get("Retry-After"), datetime.now(UTC))
+    return RATE_LIMIT_PAUSE_S if wished is None else wished

@@ -170,11 +170,8 @@ def _stays(
         return True
     if not keys.is_kept(rendition.audio_key):
         return False
-    voice, clip = voices.sound(entry, rendition.language)
-    was_clip = (
-        voices.clip(segment.speaker) if rendition.voice == voices.usual(segment.speaker, rendition.language) else None
-    )
-    if voice is not None and (voice, clip) != (rendition.voice, was_clip):
+    sound = voices.sound(entry, rendition.language)
+    if sound[0] is not None and sound != voices.spoken(segment.speaker, rendition.voice, rendition.language):
         return False
     slot, was = (_slot(job, entry.start, entry.end, end) for end in (next_start, segment.next_start))
     at_ease = (rendition.speed or 1.0) <= 1.0 and not rendition.overflow

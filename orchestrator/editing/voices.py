@@ -51,9 +51,13 @@ async def voices_of(session: AsyncSession, job: Job) -> Voices:
 
 
 async def name_speakers(session: AsyncSession, job: Job, before: Transcript, after: Transcript) -> None:
-    """Give each speaker whose name is new the voices of the one whose segment it first was."""
-    cast = (await voices_of(session, job)).cast
+    """Give each speaker whose name is new the voices of the one whose segment it first was. A name is new where nobody
+    was told apart by it and no segment has it, whoever had it in an earlier revision.
+    """
     former = {entry.id: entry.speaker for entry in before}
+    used = {speaker or EVERYBODY for speaker in former.values()}
+    voices = await voices_of(session, job)
+    cast = {name: each for name, each in voices.cast.items() if each.seconds > 0 or name in used}
     named: dict[str, JobSpeaker] = {}
     for entry in after:
         name = entry.speaker or EVERYBODY
@@ -65,4 +69,6 @@ async def name_speakers(session: AsyncSession, job: Job, before: Transcript, aft
             {"job_id": job.id, "name": name, "seconds": 0.0, "voices": was.voices, "reference": was.reference}
             for name, was in named.items()
         ]
-        await session.execute(insert(JobSpeaker).on_conflict_do_nothing(), values)
+        new = insert(JobSpeaker)
+        columns = {"voices": new.excluded.voices, "reference": new.excluded.reference}
+        await session.execute(new.on_conflict_do_update(index_elements=["job_id", "name"], set_=columns), values)

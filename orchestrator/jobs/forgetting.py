@@ -41,7 +41,7 @@ _OLD = sa.text(
     "   join tree on c.parent_workflow_id = tree.workflow_uuid)"
     f"  select from tree where status in {_ACTIVE} or completed_at >= :before)"
     f" and not exists (select from job j where left(w.workflow_uuid, {durable.UUID_LENGTH}) = j.id::text"
-    "  and (j.swept_at is null or j.status in ('pending', 'processing')))"
+    "  and j.swept_at is null)"
     " and not exists (select from mail m where left(w.workflow_uuid, 41) = 'mail-' || m.id::text"
     "  and m.sent_at is null and m.failed_at is null)"
     " and not exists (select from webhook_delivery d where left(w.workflow_uuid, 44) = 'webhook-' || d.id::text"

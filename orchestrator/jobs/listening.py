@@ -58,7 +58,8 @@ class Sound:
 async def read_back(dub: Dub, language: str, sound: Sound, how: ReadBack) -> dict[str, Any] | Reason:
     """What Whisper hears of the finished dub, beside what its segments say."""
     if how == "none":
-        return "not_asked" if dub.job.regenerates is None else "regenerated"
+        of_the_first = dub.job.regenerates is not None and dub.job.options.get("read_back") is None
+        return "regenerated" if of_the_first and current().settings.read_back != "none" else "not_asked"
     picked = [dub.spoken[at] for at in chosen([rendition.seconds or 0.0 for _, rendition in dub.spoken], how)]
     if not picked:
         return "nothing_spoken"

@@ -44,6 +44,7 @@ class Job(Base):
         UniqueConstraint("user_id", "idempotency_key"),
         Index("ix_job_user_id_id", "user_id", "id"),
         Index("ix_job_pending", "id", postgresql_where=text("status = 'pending'")),
+        Index("ix_job_unswept", "id", postgresql_where=text("swept_at is null")),
         Index("ix_job_regenerates", "regenerates"),
         Index(
             "uq_job_regenerating",

@@ -26,7 +26,7 @@ from orchestrator.accounts import deletion
 from orchestrator.accounts.retention import forget_stale
 from orchestrator.billing import inbox
 from orchestrator.credits import ledger, spending
-from orchestrator.database import is_outage, patiently, sessions
+from orchestrator.database import patiently, sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs import durable, keys, progress
 from orchestrator.notifications.sending import give_up_lost
@@ -34,6 +34,7 @@ from orchestrator.rate_limits import known_addresses
 from orchestrator.rate_limits import storage as rate_limits
 from orchestrator.retention import service as retention
 from orchestrator.storage import Storage
+from orchestrator.sweeping import SweepError, every_part, every_row
 from orchestrator.voices.service import forget_unused
 from orchestrator.webhooks import sending as webhooks
 from orchestrator.webhooks.service import forget_old as forget_old_deliveries
@@ -74,7 +75,7 @@ _DISCARD = sa.text(
 """From here on nobody can retry it, and its files can go. Of two that decide at once the second sees the first."""
 _LITTERED = sa.text(
     "select j.id, j.status from job j where j.discarded_at is not null and j.swept_at is null"
-    " order by j.finished_at limit 100"
+    " order by random() limit 100"
 )
 _SWEPT = sa.text("update job set swept_at = now() where id = :job_id and swept_at is null")
 _STRANDED = sa.text(
@@ -97,10 +98,6 @@ _FORGET_LOST_RUNS = sa.text(
     "with lone as (delete from lone_run where began_at < now() - interval '7 days')"
     " delete from lost_run where noted_at < now() - interval '7 days'"
 )
-
-
-class SweepError(ExceptionGroup[Exception]):
-    """Parts of a sweep failed, which the log names; the others have done their work."""
 
 
 async def sweep_for_ever(engine: AsyncEngine, storage: Storage, retry_hours: float) -> None:
@@ -127,6 +124,7 @@ async def sweep(
         "lost mails": partial(give_up_lost, engine),
         "lost events of Polar's": partial(inbox.give_up_lost, engine),
         "lost jobs": partial(_fail_lost, engine),
+        "jobs nobody began": partial(_fail_late, engine),
         "lost holds": partial(_settle_holds, engine),
         "stranded work": partial(_tell_stranded, engine),
         "what outlived its job": partial(_cancel_leftovers, engine, cancel),
@@ -141,33 +139,31 @@ async def sweep(
         "lost webhooks": partial(webhooks.give_up_lost, engine),
         "old webhooks": partial(forget_old_deliveries, make),
     }
-    failed: list[Exception] = []
-    for name, part in parts.items():
-        try:
-            await part()
-        except Exception as error:  # of whatever kind: the parts after it are other people's money and files
-            failed.append(error)
-            if is_outage(error):
-                log.warning("a part of the sweep failed", part=name, error=type(error).__name__)
-            else:
-                log.exception("a part of the sweep failed", part=name)
-    if failed:
-        raise SweepError("parts of the sweep failed", failed)
+    await every_part(parts)
 
 
 async def _fail_lost(engine: AsyncEngine) -> None:
-    for lost in await _rows(engine, _LOST):
+    async def give_up(lost: sa.Row[Any]) -> None:
         await patiently(engine, partial(_give_up, job_id=lost.id, attempt=lost.attempt))
         log.warning("failed a job whose workflow ended without outcome", job_id=str(lost.id), workflow=lost.workflow)
-    for late in await _rows(engine, _NEVER_STARTED):
+
+    await every_row(await _rows(engine, _LOST), give_up)
+
+
+async def _fail_late(engine: AsyncEngine) -> None:
+    async def give_up(late: sa.Row[Any]) -> None:
         await patiently(engine, partial(_never_started, job_id=late.id, attempt=late.attempt))
         log.warning("failed a job that no worker has begun", job_id=str(late.id))
 
+    await every_row(await _rows(engine, _NEVER_STARTED), give_up)
+
 
 async def _settle_holds(engine: AsyncEngine) -> None:
-    for held in await _rows(engine, spending.LOST_HOLDS):
+    async def settle(held: sa.Row[Any]) -> None:
         await patiently(engine, partial(spending.settle_lost, hold_id=held.id, status=held.status))
         log.error("settled credits that a job without a future held", hold=str(held.id), status=held.status)
+
+    await every_row(await _rows(engine, spending.LOST_HOLDS), settle)
 
 
 async def _tell_stranded(engine: AsyncEngine) -> None:
@@ -176,8 +172,7 @@ async def _tell_stranded(engine: AsyncEngine) -> None:
 
 
 async def _cancel_leftovers(engine: AsyncEngine, cancel: Cancel) -> None:
-    for running in await _rows(engine, _STILL_RUNNING):
-        await cancel(running.workflow)
+    await every_row(await _rows(engine, _STILL_RUNNING), lambda running: cancel(running.workflow))
 
 
 async def _clear_ended(engine: AsyncEngine, storage: Storage, retry_hours: float) -> None:

@@ -73,6 +73,7 @@ STEP_RETRIES = Counter(
 PLACES = Gauge("octavia_places", "places of a worker", ["room", "state"], registry=REGISTRY)
 PLACES_MOST = Gauge("octavia_places_size", "places there are", ["room"], registry=REGISTRY)
 PROGRAMS = Gauge("octavia_media_processes", "processes of ffmpeg and its kin that run", ["program"], registry=REGISTRY)
+SWEEP_FAILURES = Counter("octavia_sweep_failures", "parts of a sweep that failed", ["part"], registry=REGISTRY)
 TAKEN_OVER = Counter("octavia_workflows_taken_over", "workflows taken over from dead workers", registry=REGISTRY)
 BEAT = Gauge("octavia_worker_beat_timestamp_seconds", "when this worker last beat", registry=REGISTRY)
 

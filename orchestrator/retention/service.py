@@ -137,7 +137,8 @@ async def _delete_superseded(make: Make, storage: Storage) -> None:
     """Files that a regeneration has put others in the place of; downloads that had begun have had a minute."""
     file = SupersededFile
     async with make() as session:
-        query = sa.select(file.storage_key).where(file.at < sa.func.now() - timedelta(minutes=1)).limit(AT_ONCE)
+        due = file.at < sa.func.now() - timedelta(minutes=1)
+        query = sa.select(file.storage_key).where(due).order_by(sa.func.random()).limit(AT_ONCE)
         keys_ = (await session.scalars(query)).all()
     for key in keys_:
         try:

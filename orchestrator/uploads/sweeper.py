@@ -6,8 +6,10 @@ is still there, once nobody will ask for them. Any number of workers may sweep a
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -16,12 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from uuid_utils.compat import uuid7
 
 from orchestrator.accounts.models import User
-from orchestrator.database import is_outage, sessions
+from orchestrator.database import sessions
 from orchestrator.errors import OctaviaError
 from orchestrator.media.models import Media
 from orchestrator.media.service import Surroundings, media_prefix
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
+from orchestrator.sweeping import SweepError, every_part, every_row
 from orchestrator.uploads import keys, rows
 from orchestrator.uploads.errors import TakenOverError
 from orchestrator.uploads.finishing import finish, keep
@@ -48,37 +51,61 @@ class Net:
 
 
 async def sweep_for_ever(settings: Settings, engine: AsyncEngine, storage: Storage) -> None:
-    """Sweep every minute; a database that is away only postpones."""
+    """Sweep every minute; what failed is tried again at the next."""
     net = Net(settings, sessions(engine), storage, asyncio.Semaphore(1))
     while True:
         await asyncio.sleep(EVERY_S)
-        try:
+        with suppress(SweepError):
             await sweep(net)
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-            if not is_outage(error):
-                raise
-            log.warning("sweep of uploads failed", error=type(error).__name__)
 
 
 async def sweep(net: Surroundings) -> None:
-    """One look. Database errors reach the caller, who looks again later; storage errors wait for the next look."""
-    closed = sa.exists().where(User.id == Upload.user_id, User.status == "deleted")
-    over = (Upload.expires_at < sa.func.now()) | closed
-    for upload_id in await _found(net, Upload.protocol == "tus", Upload.status.in_(OPEN), _silent(LOST), over):
+    """One look. Raises SweepError once all parts have had their turn; storage errors wait for the next look."""
+    await every_part(
+        {
+            "uploads nobody goes on with": partial(_expire, net),
+            "uploads to be finished": partial(_finish_left, net),
+            "forms that broke off": partial(_clear_forms, net),
+            "uploads that have ended": partial(_clear_ended, net),
+        }
+    )
+
+
+async def _expire(net: Surroundings) -> None:
+    async def expire(upload_id: UUID) -> None:
         async with net.sessions.begin() as session:
             upload = await session.get(Upload, upload_id, with_for_update=True)
             if upload is not None and upload.status in OPEN:
                 await rows.end(session, upload, keep(net.settings))
         log.info("an upload has expired", upload_id=str(upload_id))
         await _delete(net, upload_id)
-    for upload_id in await _found(net, Upload.status == "checking", _silent(LOST)):
-        await _finish(net, upload_id)
-    for upload_id in await _found(net, Upload.protocol == "form", _silent(DEAD)):
+
+    closed = sa.exists().where(User.id == Upload.user_id, User.status == "deleted")
+    over = (Upload.expires_at < sa.func.now()) | closed
+    await every_row(
+        await _found(net, Upload.protocol == "tus", Upload.status.in_(OPEN), _silent(LOST), over),
+        expire,
+    )
+
+
+async def _finish_left(net: Surroundings) -> None:
+    await every_row(await _found(net, Upload.status == "checking", _silent(LOST)), partial(_finish, net))
+
+
+async def _clear_forms(net: Surroundings) -> None:
+    async def clear(upload_id: UUID) -> None:
         if await _take(net, upload_id, Upload.protocol == "form", _silent(DEAD)) and await _delete(net, upload_id):
             await _forget(net, upload_id)
-    for upload_id in await _found(net, Upload.status.not_in(OPEN), Upload.expires_at < sa.func.now()):
+
+    await every_row(await _found(net, Upload.protocol == "form", _silent(DEAD)), clear)
+
+
+async def _clear_ended(net: Surroundings) -> None:
+    async def clear(upload_id: UUID) -> None:
         if await _delete(net, upload_id):
             await _forget(net, upload_id)
+
+    await every_row(await _found(net, Upload.status.not_in(OPEN), Upload.expires_at < sa.func.now()), clear)
 
 
 def _silent(time: timedelta) -> sa.ColumnElement[bool]:

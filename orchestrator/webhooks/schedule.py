@@ -2,8 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
 
@@ -35,15 +34,3 @@ def pause_s(tries: int, wished_s: float | None = None) -> float | None:
         return None
     planned = PAUSES_S[tries - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
     return max(planned, min(wished_s or 0.0, LONGEST_WISH_S))
-
-
-def wished_s(retry_after: str | None, now: datetime) -> float | None:
-    """The seconds that a Retry-After header asks for (RFC 9110, 10.2.3); None where it does not, or not clearly."""
-    text = (retry_after or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:12])
-    try:
-        when = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):  # where the year is no number for a computer
-        return None
-    return max(0.0, ((when if when.tzinfo else when.replace(tzinfo=UTC)) - now).total_seconds())

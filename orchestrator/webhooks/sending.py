@@ -25,11 +25,12 @@ from orchestrator.notifications import in_app, messages
 from orchestrator.notifications.service import post as post_mail
 from orchestrator.observability.metrics import DELIVERIES
 from orchestrator.observability.tracing import SpanKind, job_context, span
+from orchestrator.retry_after import wished_s
 from orchestrator.webhooks.destinations import Allowed, UnfitUrlError, destination
 from orchestrator.webhooks.events import PING
 from orchestrator.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from orchestrator.webhooks.posting import Answer, NotDeliveredError, post
-from orchestrator.webhooks.schedule import GIVEN_UP_AFTER, GONE, pause_s, wished_s
+from orchestrator.webhooks.schedule import GIVEN_UP_AFTER, GONE, pause_s
 from orchestrator.webhooks.signing import signed
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.settings import Settings
 from orchestrator.settings_check import missing
-from scripts.kubernetes.manifests import Deployed
+from scripts.kubernetes.manifests import Deployed, quantity
 from serve.settings import ServeSettings
 
 PREFIX = "OCTAVIA_"
@@ -102,19 +102,13 @@ def scratch(deployed: Deployed) -> Iterator[str]:
         mounted = {each["mountPath"]: each["name"] for each in container.get("volumeMounts", ())}
         volumes = {each["name"]: each for each in pod.spec.get("volumes", ())}
         limit = volumes.get(mounted.get(folder, ""), {}).get("emptyDir", {}).get("sizeLimit")
-        if told != (None if limit is None else str(_quantity(limit))):
+        if told != (None if limit is None else str(quantity(limit))):
             there = (
-                f"the volume at {folder} may hold {_quantity(limit)} bytes"
+                f"the volume at {folder} may hold {quantity(limit)} bytes"
                 if limit
                 else f"no volume at {folder} ends there"
             )
             yield f"{pod.where}: OCTAVIA_SCRATCH_ROOM_BYTES is {told or 'not set'}, but {there}"
-
-
-def _quantity(size: str) -> int:
-    """Bytes of a Kubernetes quantity: 50Gi."""
-    units = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
-    return int(size[:-2]) << units[size[-2:]] if size[-2:] in units else int(size)
 
 
 @contextmanager

@@ -361,6 +361,16 @@ async def test_a_new_name_for_a_speaker_leaves_the_voice_and_costs_nothing(
     assert (cast["Elinor"].voices, cast["Elinor"].seconds) == ({"es": "joe"}, 0.0)
 
 
+async def test_a_name_that_is_free_again_is_that_of_whoever_is_given_it_next(ask: Ask, two_speakers: Job) -> None:
+    named = [(1, "Kim"), (1, "Bob"), (2, "Kim")]
+    for base, (segment, name) in enumerate(named, 1):
+        operation = {"op": "speaker", "segment": segment, "speaker": name}
+        assert (await ask("transcript/edits", base_revision=base, operations=[operation])).status_code == 201
+    assert (await ask("regenerate/quote", x=1)).json()["segments"] == []
+    shown = (await ask("transcript")).json()["segments"]
+    assert [each["translations"]["es"]["voice"] for each in shown] == ["lola", "joe", "lola"]
+
+
 async def test_cloned_voices_differ_by_whom_they_are_cloned_from(
     ask: Ask, two_speakers: Job, make_session: Sessions, storage_of_steps: Storage
 ) -> None:

@@ -131,7 +131,7 @@ async def test_the_children_of_what_is_gone_go_too(worker: None, engine: AsyncEn
         ({"status": "completed", "swept_at": None, "finished_at": OLD}, True),
         ({"status": "failed", "swept_at": None, "finished_at": OLD}, True),
         ({"status": "processing", "swept_at": None}, True),
-        ({"status": "pending", "swept_at": OLD}, True),
+        ({"status": "pending", "swept_at": None}, True),
     ],
 )
 async def test_a_jobs_workflows_stay_until_it_has_ended_and_was_swept(

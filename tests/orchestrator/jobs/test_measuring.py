@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from orchestrator.capabilities import Capabilities
 from orchestrator.dubbing.metering import Readings
 from orchestrator.inference import Heard, Inference, ModelRefusedError, Rating
 from orchestrator.jobs import assembling, keys, listening, measuring
+from orchestrator.jobs.assembling import dub_of
 from orchestrator.jobs.context import current
 from orchestrator.jobs.metering import dumps
 from orchestrator.jobs.models import Job, JobSpeaker, Rendition, SegmentRow
@@ -159,6 +163,23 @@ async def test_the_job_decides_about_reading_back_before_the_setting_does(
     monkeypatch.setattr(current().settings, "read_back", setting)
     finished.options = {"read_back": asked}
     assert measuring.how_read_back(finished) == how
+
+
+@pytest.mark.parametrize(("asked", "setting", "reason"), [
+    (None, "sample", "regenerated"),
+    (None, "none", "not_asked"),
+    (False, "sample", "not_asked"),
+])  # fmt: skip
+async def test_what_was_read_back_the_first_time_is_told_not_to_be_again(
+    finished: Job, monkeypatch: pytest.MonkeyPatch, asked: bool | None, setting: str, reason: str
+) -> None:
+    monkeypatch.setattr(current().settings, "read_back", setting)
+    dub = await dub_of(str(finished.id), "es")
+    dub.job.options, dub.job.regenerates = {"read_back": asked}, uuid4()
+    with TemporaryDirectory() as folder:
+        sound = listening.Sound(Path(folder) / "none.mp4", Path(folder))
+        how = measuring.how_read_back(dub.job)
+        assert await listening.read_back(dub, "es", sound, how) == reason
 
 
 async def test_a_model_that_is_not_served_is_told_as_not_installed(

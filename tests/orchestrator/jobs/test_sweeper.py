@@ -17,9 +17,10 @@ from orchestrator.credits.models import CreditEntry
 from orchestrator.database import make_sync_engine
 from orchestrator.jobs import durable, keys
 from orchestrator.jobs.models import Job, LoneRun, LostRun, Worker
-from orchestrator.jobs.sweeper import SweepError, sweep, sweep_for_ever
+from orchestrator.jobs.sweeper import sweep, sweep_for_ever
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage, StorageError
+from orchestrator.sweeping import SweepError
 from tests.orchestrator.jobs.conftest import MakeJob
 
 pytestmark = pytest.mark.anyio
@@ -348,7 +349,8 @@ async def test_work_for_a_version_that_no_worker_has_is_told(
 
 
 PARTS = (
-    *("give_up_lost", "inbox.give_up_lost", "_fail_lost", "_settle_holds", "_tell_stranded", "_cancel_leftovers"),
+    *("give_up_lost", "inbox.give_up_lost", "_fail_lost", "_fail_late", "_settle_holds", "_tell_stranded"),
+    "_cancel_leftovers",
     *("_clear_ended", "ledger.expire_due", "sweep_rate_limits", "deletion.purge", "forget_stale", "forget_unused"),
     *("_empty_inbox", "retention.sweep", "webhooks.give_up_lost", "forget_old_deliveries"),
 )

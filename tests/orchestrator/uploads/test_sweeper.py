@@ -14,8 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from orchestrator.accounts import deletion
 from orchestrator.accounts.models import User
 from orchestrator.media.models import Media
+from orchestrator.observability.metrics import SWEEP_FAILURES
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage, StorageError
+from orchestrator.sweeping import SweepError
+from orchestrator.uploads.finishing import finish
 from orchestrator.uploads.models import Upload, UploadPart
 from orchestrator.uploads.sweeper import Net, sweep
 from tests.orchestrator.uploads.conftest import Tus
@@ -105,6 +108,27 @@ async def test_a_whole_upload_that_was_left_is_finished(
     media = (await tus.client.get(f"/v1/media/{upload['media_id']}")).json()
     assert media["sha256"] == hashlib.sha256(content).hexdigest()
     assert stored() == [f"media/{media['id']}/source"]
+
+
+async def test_an_upload_that_nobody_can_finish_keeps_none_after_it_from_its_turn(
+    tus: Tus, net: Net, make_session: Make, clips: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = (clips / "v.mp4").read_bytes()
+    first, second = [await left_to_check(tus, content, monkeypatch) for _ in range(2)]
+    await later(make_session, "2 minutes", "created_at")
+
+    async def odd(around: Net, upload: Upload, writer: UUID) -> Media:
+        if str(upload.id) in first:
+            raise KeyError("of an odd file")
+        return await finish(around, upload, writer)
+
+    monkeypatch.setattr("orchestrator.uploads.sweeper.finish", odd)
+    before = SWEEP_FAILURES.labels("uploads to be finished")._value.get()
+    with pytest.raises(SweepError):
+        await sweep(net)
+    assert SWEEP_FAILURES.labels("uploads to be finished")._value.get() == before + 1
+    assert (await tus.client.get(second)).json()["media_id"]
+    assert len(stored()) == 2
 
 
 async def test_a_whole_upload_that_was_left_and_is_no_media_is_refused(

@@ -11,8 +11,9 @@ from uuid import UUID
 import pytest
 from svix.webhooks import Webhook, WebhookVerificationError
 
+from orchestrator.retry_after import wished_s
 from orchestrator.webhooks import events
-from orchestrator.webhooks.schedule import GIVEN_UP_AFTER, LONGEST_WISH_S, PAUSES_S, pause_s, wished_s
+from orchestrator.webhooks.schedule import GIVEN_UP_AFTER, LONGEST_WISH_S, PAUSES_S, pause_s
 from orchestrator.webhooks.signing import new_secret, signed
 
 ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -105,6 +106,7 @@ def test_an_endpoint_can_put_us_off_for_a_day_at_most() -> None:
         ("-5", None),
         ("1.5", None),
         ("٣", None),
+        ("9" * 400, None),
         ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
         ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", None),
         ("120", 120.0),
