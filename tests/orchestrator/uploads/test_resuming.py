@@ -4,18 +4,21 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tusclient.client import TusClient
 
 from orchestrator.accounts.models import User
 from orchestrator.app import create_app
 from orchestrator.media.models import Media
+from orchestrator.observability.metrics import REGISTRY
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage, StorageError, StorageFullError
 from orchestrator.uploads import receiving, rows
@@ -29,6 +32,8 @@ from tests.standins.forwarder import Forwarder
 pytestmark = pytest.mark.anyio
 
 Stored = Callable[[], list[str]]
+EVENT_S = 60.0
+"""How long a test waits for what must happen before it gives up."""
 
 
 @pytest.fixture(scope="module")
@@ -42,31 +47,54 @@ def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "BEAT_S", 0.3)
 
 
+@pytest.fixture
+def quick_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "LEASE", timedelta(seconds=5))
+    monkeypatch.setattr(rows, "BEAT_S", 0.3)
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
 async def send_and_hang_up(live: httpx.AsyncClient, url: str, offset: int, announced: int, sent: bytes) -> None:
-    """A PATCH that announces more than it sends, and goes."""
+    """A PATCH that announces more than it sends, and goes once some of it has come."""
     head = f"PATCH {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {announced}\r\nUpload-Offset: {offset}\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in BYTES.items())
     head += f"Authorization: {live.headers['Authorization']}\r\n\r\n"
     _, writer = await asyncio.open_connection("127.0.0.1", live.base_url.port)
+    before = taken_in()
     writer.write(head.encode() + sent)
     await writer.drain()
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(EVENT_S):
+        while taken_in() == before:  # noqa: ASYNC110  (a counter tells no one)
+            await asyncio.sleep(0.01)
     writer.transport.abort()
+
+
+def taken_in() -> float:
+    """Bytes of uploads that the API of this process has taken in."""
+    return REGISTRY.get_sample_value("octavia_upload_bytes_total") or 0.0
+
+
+async def until(
+    engine: AsyncEngine, url: str, *conditions: sa.ColumnElement[bool]
+) -> Row[UUID | None, datetime | None]:
+    """The upload's row, once all of that is true of it."""
+    mine = Upload.id == sa.cast(url.rpartition("/")[2], sa.Uuid)
+    columns = sa.select(Upload.writer, Upload.alive_until).where(mine, *conditions)
+    async with asyncio.timeout(EVENT_S):
+        while True:
+            async with engine.connect() as connection:
+                if (found := (await connection.execute(columns)).first()) is not None:
+                    return found
+            await asyncio.sleep(0.02)
 
 
 async def settled(tus: Tus, url: str, engine: AsyncEngine) -> int:
     """The offset, once no request writes any more."""
-    free = sa.select(Upload.writer.is_(None)).where(Upload.id == sa.cast(url.rpartition("/")[2], sa.Uuid))
-    for _ in range(600):
-        async with engine.connect() as connection:
-            if await connection.scalar(free):
-                return await tus.offset(url)
-        await asyncio.sleep(0.05)
-    raise AssertionError("the upload was never let go")
+    await until(engine, url, Upload.writer.is_(None))
+    return await tus.offset(url)
 
 
 async def test_an_upload_cut_at_every_tenth_goes_on_from_there(
@@ -125,27 +153,36 @@ async def test_a_piece_that_cannot_be_deleted_now_does_not_hold_the_upload_up(
     assert stored() == [f"media/{media['id']}/source"]
 
 
-async def slowly(content: bytes, pause_s: float) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), 1_000):
-        yield content[start : start + 1_000]
-        await asyncio.sleep(pause_s)
+async def slowly(content: bytes, enough: asyncio.Event) -> AsyncIterator[bytes]:
+    """A byte at a time, and the rest when that was slow enough."""
+    for at in range(len(content) - 1):
+        yield content[at : at + 1]
+        await asyncio.sleep(0.05)
+        if enough.is_set():
+            break
+    yield content[at + 1 :]
 
 
-async def test_while_one_request_sends_another_is_refused(live_tus: Tus, clips: Path, short_lease: None) -> None:
+async def test_while_one_request_sends_another_is_refused(
+    live_tus: Tus, engine: AsyncEngine, clips: Path, quick_beat: None
+) -> None:
     content = (clips / "v.mp4").read_bytes()
     url = await live_tus.url(len(content))
-    first = asyncio.create_task(live_tus.patch(url, 0, slowly(content, 0.1)))
-    await asyncio.sleep(2)
+    enough = asyncio.Event()
+    first = asyncio.create_task(live_tus.patch(url, 0, slowly(content, enough)))
+    claimed = await until(engine, url, Upload.writer.is_not(None))
+    await until(engine, url, Upload.writer == claimed.writer, Upload.alive_until > claimed.alive_until)
     second = await live_tus.patch(url, 0, content)
     assert (second.status_code, second.json()["code"]) == (423, "upload_locked")
     assert int(second.headers["Retry-After"]) >= 1
+    enough.set()
     answer = await first
     media = (await live_tus.client.get(f"/v1/media/{answer.headers['Octavia-Media-Id']}")).json()
     assert media["sha256"] == sha256(content)
 
 
 async def test_a_request_that_has_gone_silent_makes_way_and_changes_nothing_any_more(
-    live_tus: Tus, clips: Path, short_lease: None, stored: Stored
+    live_tus: Tus, engine: AsyncEngine, clips: Path, short_lease: None, stored: Stored
 ) -> None:
     content = (clips / "v.mp4").read_bytes()
     url = await live_tus.url(len(content))
@@ -157,7 +194,7 @@ async def test_a_request_that_has_gone_silent_makes_way_and_changes_nothing_any_
         yield b"x" * (len(content) - 1_000)
 
     first = asyncio.create_task(live_tus.patch(url, 0, silent()))
-    await asyncio.sleep(3)
+    await until(engine, url, Upload.alive_until < sa.func.now())
     second = await live_tus.patch(url, 0, content)
     assert second.status_code == 204, second.text
     speak.set()
@@ -243,9 +280,11 @@ async def test_an_upload_that_is_deleted_while_it_comes_stays_deleted(
 ) -> None:
     content = (clips / "v.mp4").read_bytes()
     url = await live_tus.url(len(content))
-    sending = asyncio.create_task(live_tus.patch(url, 0, slowly(content, 0.02)))
-    await asyncio.sleep(0.3)
+    enough = asyncio.Event()
+    sending = asyncio.create_task(live_tus.patch(url, 0, slowly(content, enough)))
+    await until(engine, url, Upload.writer.is_not(None))
     assert (await live_tus.delete(url)).status_code == 204
+    enough.set()
     assert (await sending).status_code == 409
     assert stored() == []
     async with engine.connect() as connection:
