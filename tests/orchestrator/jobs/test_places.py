@@ -47,7 +47,7 @@ async def test_never_more_work_than_there_are_places(total: int) -> None:
 
 async def test_while_both_wait_paid_work_has_its_share_and_the_other_the_rest() -> None:
     crowd = Crowd(Places(16, 0.75))
-    work = (crowd.work(number >= 300, 0.001 + 0.001 * (number % 7)) for number in range(600))
+    work = (crowd.work(number >= 300, 0.01 + 0.01 * (number % 7)) for number in range(600))
     await asyncio.gather(*work)
     both = [each for each in crowd.together[100:300] if each.total() == 16]
     assert len(both) > 20
