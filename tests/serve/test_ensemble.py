@@ -31,6 +31,7 @@ class Adder:
     batched: bool = True
     refuses: float | None = None
     sleeping: bool = False
+    seconds: float = STEP_S
 
     async def infer(self, inputs: Mapping[str, Array], requested: set[str], deadline: float | None) -> Ran:
         assert requested == {"Y"}
@@ -38,7 +39,7 @@ class Adder:
         value = float(inputs["X"].reshape(-1)[0])
         self.diary.append(f"{self.name} begins {value:g}")
         try:
-            await asyncio.sleep(STEP_S)
+            await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
             self.diary.append(f"{self.name} is cancelled {value:g}")
             raise
@@ -71,10 +72,10 @@ def step(model: str, given: str, made: str) -> EnsembleStep:
 CHAIN = [step("one", "IN", "MIDDLE"), step("ten", "MIDDLE", "OUT")]
 
 
-def chain(*, batch: int = 8, **changes: Any) -> tuple[EnsembleBackend, list[str]]:
-    """(x + 1) + 10 in two steps, and the diary of both."""
+def chain(*, batch: int = 8, seconds: float = STEP_S, **changes: Any) -> tuple[EnsembleBackend, list[str]]:
+    """(x + 1) + 10 in two steps, of which the first takes so long, and the diary of both."""
     diary: list[str] = []
-    adders = {"one": Adder(1, diary, "one"), "ten": Adder(10, diary, "ten", **changes)}
+    adders = {"one": Adder(1, diary, "one", seconds=seconds), "ten": Adder(10, diary, "ten", **changes)}
     specs = {"one": model("one"), "ten": model("ten", batch=8 if adders["ten"].batched else 0)}
     return EnsembleBackend(ensemble(CHAIN, ["MIDDLE", "OUT"], batch), specs, adders), diary
 
@@ -165,11 +166,13 @@ def test_a_step_that_fails_unexpectedly_is_named_without_its_details(caplog: pyt
 
 
 def test_a_caller_that_goes_away_takes_its_running_steps_with_it() -> None:
-    backend, diary = chain()
+    backend, diary = chain(seconds=60)
 
     async def leave() -> None:
         call = asyncio.ensure_future(backend.infer(rows(1, 2), {"OUT"}, None))
-        await asyncio.sleep(STEP_S / 2)
+        async with asyncio.timeout(30):
+            while len(diary) < 2:  # noqa: ASYNC110  (a list tells no one)
+                await asyncio.sleep(0.01)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
