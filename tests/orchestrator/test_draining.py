@@ -7,7 +7,10 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -29,13 +32,15 @@ pytestmark = pytest.mark.anyio
 
 START_S = 60.0
 BOUNDARY = "octavia"
+KIND = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+DISPOSITION = 'Content-Disposition: form-data; name="file"; filename="a.srt"'
 
 
 @contextmanager
 def draining(settings: Settings, folder: Path, **variables: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A process that takes requests for two more seconds when it ends, and its address."""
+    """A process that takes requests until it is told a second time that it ends, and its address."""
     port = str(free_port())
-    own = {"OCTAVIA_API_PORT": port, "OCTAVIA_API_DRAIN_S": "2", "OCTAVIA_JWT_SECRET": "s" * 40, **variables}
+    own = {"OCTAVIA_API_PORT": port, "OCTAVIA_API_DRAIN_S": "60", "OCTAVIA_JWT_SECRET": "s" * 40, **variables}
     with api_process(settings, folder, "draining", **own) as process:
         yield f"http://127.0.0.1:{port}", process
 
@@ -58,15 +63,41 @@ async def until_unready(client: httpx.AsyncClient) -> httpx.Response:
     return answer
 
 
-async def form(data: bytes, go_on: asyncio.Event) -> AsyncIterator[bytes]:
-    """An upload's body, of which the second half comes when it may."""
-    disposition = 'Content-Disposition: form-data; name="file"; filename="a.srt"'
-    yield f"--{BOUNDARY}\r\n{disposition}\r\n\r\n".encode() + data[: len(data) // 2]
-    await go_on.wait()
-    yield data[len(data) // 2 :] + f"\r\n--{BOUNDARY}--\r\n".encode()
+@dataclass
+class Form:
+    """An upload's body, of which the second half comes when it may. `half` is set once the first has gone out."""
+
+    half: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield f"--{BOUNDARY}\r\n{DISPOSITION}\r\n\r\n".encode() + CUES[: len(CUES) // 2]
+        self.half.set()
+        await self.go_on.wait()
+        yield CUES[len(CUES) // 2 :] + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 CUES = b"1\n00:00:00,000 --> 00:00:01,000\nGood morning.\n\n2\n00:00:02,000 --> 00:00:03,000\nGood night.\n"
+
+
+@dataclass
+class Follower:
+    """Reads a job's events to the end of the stream."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    async def follow(self, client: httpx.AsyncClient, job_id: UUID) -> None:
+        async with client.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
+            assert answer.status_code == 200
+            async for line in answer.aiter_lines():
+                if line.startswith("data: "):
+                    self.events.append(json.loads(line[6:]))
+
+    async def until(self, progress: int) -> None:
+        """Until that much progress was told."""
+        async with asyncio.timeout(START_S):
+            while not self.events or self.events[-1]["progress"] != progress:  # noqa: ASYNC110  (read line by line)
+                await asyncio.sleep(0.02)
 
 
 async def test_a_process_that_ends_turns_away_first_and_answers_everything(
@@ -81,12 +112,12 @@ async def test_a_process_that_ends_turns_away_first_and_answers_everything(
     with draining(app_settings, tmp_path) as (url, process):
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=START_S) as client:
             await until_ready(client)
-            go_on = asyncio.Event()
-            kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-            uploading = asyncio.create_task(client.post("/v1/media", content=form(CUES, go_on), headers=kind))
-            following = asyncio.create_task(client.get(f"/v1/jobs/{job.id}/events"))
+            form, follower = Form(), Follower()
+            uploading = asyncio.create_task(client.post("/v1/media", content=form, headers=KIND))
+            following = asyncio.create_task(follower.follow(client, job.id))
             assert "Connection" not in (await client.get("/v1/me")).headers
-            await asyncio.sleep(0.3)  # so that both are under way
+            await form.half.wait()
+            await follower.until(0)
 
             process.send_signal(signal.SIGTERM)
             unready = await until_unready(client)
@@ -97,14 +128,14 @@ async def test_a_process_that_ends_turns_away_first_and_answers_everything(
             assert (served.status_code, served.headers["Connection"]) == (200, "close")
             async with make_session.begin() as session:
                 await progress.record(session, job.id, progress=7)
+            await follower.until(7)
+            assert not following.done()
 
-            told = await following
-            assert told.status_code == 200
-            events = [json.loads(line[6:]) for line in told.text.splitlines() if line.startswith("data: ")]
-            assert events[-1]["progress"] == 7, "the stream ended whole, with what happened meanwhile"
+            process.send_signal(signal.SIGTERM)
+            await following  # the stream ends whole
             with pytest.raises(httpx.ConnectError):
                 await client.get("/v1/me")
-            go_on.set()
+            form.go_on.set()
             assert (await uploading).status_code == 201, "an upload goes on after the process takes no more requests"
         assert await asyncio.to_thread(process.wait, 30) == 0
 
@@ -117,13 +148,12 @@ async def test_what_does_not_end_in_time_is_cut(
     with draining(app_settings, tmp_path, **short) as (url, process):
         async with httpx.AsyncClient(base_url=url, headers=await bearer(user), timeout=START_S) as client:
             await until_ready(client)
-            go_on = asyncio.Event()
-            kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-            uploading = asyncio.create_task(client.post("/v1/media", content=form(CUES, go_on), headers=kind))
-            await asyncio.sleep(0.3)
+            form = Form()
+            uploading = asyncio.create_task(client.post("/v1/media", content=form, headers=KIND))
+            await form.half.wait()
             process.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(process.wait, 30) == 0
-            go_on.set()
+            form.go_on.set()
             (outcome,) = await asyncio.gather(uploading, return_exceptions=True)
             assert isinstance(outcome, httpx.TransportError) or outcome.status_code >= 500  # type: ignore[union-attr]
 
