@@ -19,8 +19,6 @@ from tests.fixtures_model_plane import Plane, start_plane
 from tests.fixtures_operation import obedient_request as order
 from tests.fixtures_operation import write_model, write_serve_yaml
 
-PROMPT_S = 1.0
-"""Far below what a request that waits would take; generous, for the machine may be busy."""
 REPLACED_S = 90.0
 """How long a replacement may take on a busy machine before the test gives up."""
 
@@ -35,6 +33,12 @@ class Workshop:
 
     def batches(self) -> list[str]:
         return self.diary.read_text().splitlines()
+
+    async def begun(self, name: str) -> None:
+        """Waits until a batch with a request of this name has begun."""
+        async with asyncio.timeout(REPLACED_S):
+            while not any(name in batch.split() for batch in self.batches()):  # noqa: ASYNC110  (a file tells no one)
+                await asyncio.sleep(0.05)
 
     def pid(self) -> int:
         """The process of the one replica there should be. One that is being replaced may be missing for a while."""
@@ -78,42 +82,58 @@ async def every(address: str, *orders: list[triton.InferInput], **options: Any) 
     return [each if isinstance(each, BaseException) else int(each.as_numpy("ROWS")[0, 0]) for each in answers]
 
 
+async def gathered(workshop: Workshop, name: str, *orders: list[triton.InferInput]) -> list[Any]:
+    """As `every`, while the model computes a request of that name: they wait for each other, however slowly they come
+    in.
+    """
+    async with triton_aio.InferenceServerClient(workshop.plane.address) as client:
+        running = asyncio.create_task(client.infer("obedient", order(2.0, name=name)))
+        await workshop.begun(name)
+        answers = await every(workshop.plane.address, *orders)
+        await running
+    return answers
+
+
 def statuses(results: list[Any]) -> list[str]:
     return [each.status().removeprefix("StatusCode.") for each in results if isinstance(each, InferenceServerException)]
 
 
 def test_callers_of_one_lane_share_a_batch_and_those_of_another_do_not(workshop: Workshop) -> None:
     orders = [order(0.05, lane=lane, name=lane) for lane in "aaaabbbb"]
-    assert asyncio.run(every(workshop.plane.address, *orders)) == [4] * 8
+    assert asyncio.run(gathered(workshop, "before-lanes", *orders)) == [4] * 8
     assert {"a a a a", "b b b b"} <= set(workshop.batches())
 
 
 def test_overload_is_refused_at_once_while_what_was_accepted_is_served(workshop: Workshop) -> None:
-    async def flood() -> tuple[list[Any], float]:
-        began = time.monotonic()
-        async with triton_aio.InferenceServerClient(workshop.plane.address) as client:
-            running = asyncio.create_task(client.infer("obedient", order(2.0)))
-            await asyncio.sleep(0.3)
-            waiting = [asyncio.create_task(client.infer("obedient", order())) for _ in range(8)]
-            await asyncio.sleep(0.3)
-            refused = await asyncio.gather(
-                *(client.infer("obedient", order()) for _ in range(5)), return_exceptions=True
-            )
-            took = time.monotonic() - began
-            await asyncio.gather(running, *waiting)
-        return list(refused), took
+    async def flood() -> tuple[list[Any], int]:
+        at_once = 0
 
-    refused, took = asyncio.run(flood())
-    assert statuses(refused) == ["RESOURCE_EXHAUSTED"] * 5
-    assert "the queue is full" in str(refused[0])
-    assert took < 0.6 + PROMPT_S
+        async def call(client: triton_aio.InferenceServerClient) -> None:
+            nonlocal at_once
+            try:
+                await client.infer("obedient", order())
+            except InferenceServerException:
+                at_once += not running.done()
+                raise
+
+        async with triton_aio.InferenceServerClient(workshop.plane.address) as client:
+            running = asyncio.create_task(client.infer("obedient", order(4.0, name="flooded")))
+            await workshop.begun("flooded")
+            results = await asyncio.gather(*(call(client) for _ in range(8 + 5)), return_exceptions=True)
+            await running
+        return results, at_once
+
+    results, at_once = asyncio.run(flood())
+    assert statuses(results) == ["RESOURCE_EXHAUSTED"] * 5
+    assert at_once == 5, "none was kept waiting for its refusal"
+    assert "the queue is full" in str(next(each for each in results if isinstance(each, Exception)))
 
 
 def test_a_request_that_cannot_be_served_in_its_time_is_never_computed(workshop: Workshop) -> None:
     async def hurried() -> Any:
         async with triton_aio.InferenceServerClient(workshop.plane.address) as client:
-            running = asyncio.create_task(client.infer("obedient", order(1.0)))
-            await asyncio.sleep(0.3)
+            running = asyncio.create_task(client.infer("obedient", order(2.0, name="hurrying")))
+            await workshop.begun("hurrying")
             late = await asyncio.gather(
                 client.infer("obedient", order(name="hurried"), timeout=100_000), return_exceptions=True
             )
@@ -129,8 +149,8 @@ def test_a_request_that_cannot_be_served_in_its_time_is_never_computed(workshop:
 def test_the_work_of_a_caller_that_went_away_is_dropped_before_it_enters_a_batch(workshop: Workshop) -> None:
     async def impatient() -> list[Any]:
         async with triton_aio.InferenceServerClient(workshop.plane.address) as client:
-            running = asyncio.create_task(client.infer("obedient", order(1.5)))
-            await asyncio.sleep(0.3)
+            running = asyncio.create_task(client.infer("obedient", order(3.0, name="left")))
+            await workshop.begun("left")
             gone = await asyncio.gather(
                 client.infer("obedient", order(name="vanished"), client_timeout=0.3), return_exceptions=True
             )
@@ -160,7 +180,7 @@ def test_a_failure_stays_with_its_request_and_leaves_one_line_in_the_log(worksho
 
 def test_a_batch_that_does_not_fit_into_memory_is_done_in_halves(workshop: Workshop) -> None:
     orders = [order(0.02, task="hog", lane="hogs", name=f"hog{n}") for n in range(4)]
-    assert asyncio.run(every(workshop.plane.address, *orders)) == [2, 2, 2, 2]
+    assert asyncio.run(gathered(workshop, "before-hogs", *orders)) == [2, 2, 2, 2]
 
 
 def test_a_request_that_never_fits_into_memory_is_told_so(workshop: Workshop) -> None:
@@ -195,14 +215,14 @@ def test_a_stuck_model_is_noticed_and_its_replica_replaced(workshop: Workshop) -
     (error,) = asyncio.run(every(workshop.plane.address, order(task="hang", name="stuck"), client_timeout=60))
     assert error.status() == "StatusCode.UNAVAILABLE"
     workshop.replica_other_than(pid)
-    assert asyncio.run(every(workshop.plane.address, order(name="after"), client_timeout=30)) == [1]
+    assert asyncio.run(every(workshop.plane.address, order(name="after"), client_timeout=60)) == [1]
 
 
 def test_a_change_of_configuration_replaces_replicas_without_losing_a_request(workshop: Workshop) -> None:
     async def through_the_change() -> list[Any]:
         async with triton_aio.InferenceServerClient(workshop.plane.address) as client:
             long = asyncio.create_task(client.infer("obedient", order(4.0, name="long")))
-            await asyncio.sleep(0.3)
+            await workshop.begun("long")
             write_serve_yaml(workshop.serve_yaml, {"obedient": {"ray_actor_options": {"num_cpus": 0.06}}})
             os.kill(workshop.plane.process.pid, signal.SIGUSR1)
             short: list[Any] = []
