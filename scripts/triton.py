@@ -6,7 +6,6 @@ python -m scripts.triton [COMMAND ...]      needs .venv-triton (scripts/install_
 """
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from orchestrator.local.ports import free_ports
 from serve.repository import read_repository
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -30,15 +30,6 @@ START_S, STOP_S = 60.0, 60.0
 
 class TritonError(RuntimeError):
     """Triton did not start; its log says why."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Loopback ports nobody listens on right now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def arguments(http: int, grpc: int, metrics: int) -> list[str]:

@@ -25,12 +25,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.local.ports import free_ports
 from serve.environment import prepare_environment
 from serve.local import Beside, end_at_once, on_signal, only_voice, raise_stopped, watch_parent
 from serve.logs import log_as_json
 from serve.settings import ServeSettings
 from serve.supervise import adopt_orphans, end_descendants, supervise
-from tests.fixtures_model_plane import free_ports
 
 CLUSTER_VARIABLE = "OCTAVIA_BENCHMARK_CLUSTER"
 """JSON of a `Cluster`, from whoever starts this process."""

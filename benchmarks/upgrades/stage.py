@@ -17,9 +17,9 @@ from benchmarks.load.running import Locust, Target
 from benchmarks.load.site import Ground, ground, news
 from benchmarks.ready import until_ready
 from benchmarks.upgrades.haproxy import CHECK_S, FALL, Haproxy, haproxy
-from orchestrator.local.ports import free_port
+from orchestrator.local.ports import free_port, free_ports
 from tests.fixtures_api_process import api_process
-from tests.fixtures_model_plane import Plane, free_ports, start_plane
+from tests.fixtures_model_plane import Plane, start_plane
 from tests.fixtures_system import SAMPLE
 from tests.fixtures_worker import worker_process
 

@@ -15,7 +15,7 @@ prepare_environment()
 import ray
 from ray import serve
 from ray.cluster_utils import Cluster
-from tests.fixtures_model_plane import free_ports
+from orchestrator.local.ports import free_ports
 
 def node(**more):
     return {"object_store_memory": 100 * 2**20, "dashboard_agent_listen_port": free_ports(1)[0]} | more

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fixtures_model_plane import Plane, free_ports
+from orchestrator.local.ports import free_ports
+from tests.fixtures_model_plane import Plane
 
 GONE_S = 60
 LOSES_EXCEPTIONS = """

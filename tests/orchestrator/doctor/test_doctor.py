@@ -21,9 +21,9 @@ from orchestrator.doctor.examination import CHECKS, NoSuchCheckError, examine, p
 from orchestrator.doctor.findings import Finding, Patient
 from orchestrator.doctor.show import show
 from orchestrator.jobs.durable import VERSION
+from orchestrator.local.ports import free_ports
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
-from tests.fixtures_model_plane import free_ports
 from tests.orchestrator.jobs.conftest import MakeJob, job, make_job, make_media, media
 from tests.standins.polar import PolarStandIn
 from tests.standins.smtp import SECRET, USERNAME, SmtpServer
