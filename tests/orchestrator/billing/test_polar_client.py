@@ -24,6 +24,7 @@ from orchestrator.billing.polar_errors import (
     PolarUnavailableError,
     without_secrets,
 )
+from orchestrator.local.ports import free_port
 from orchestrator.settings import Settings
 from tests.fixtures_polar import PACK, PLAN, a_checkout
 from tests.standins.polar import Fault, PolarStandIn
@@ -136,13 +137,13 @@ async def test_a_creation_without_an_answer_is_not_repeated_and_is_found_afterwa
 ) -> None:
     polar_standin.faults.timeout_after_success(*CREATION)
     new = a_checkout()
-    settings = polar_settings.model_copy(update={"polar_timeout_s": 0.3})
+    settings = polar_settings.model_copy(update={"polar_timeout_s": 2})
     async with Polar.from_settings(settings, pause_s=0.005) as client:
         with pytest.raises(PolarUnavailableError) as failure:
             await client.create_checkout(new)
         assert failure.value.uncertain
         assert failure.value.status == 503
-        assert "no answer within 0.3 s" in failure.value.message
+        assert "no answer within 2 s" in failure.value.message
         assert "Nothing was charged" in failure.value.message
         assert asked(polar_standin, *CREATION) == 1
         found = await client.find_checkout(new.user_id, new.purchase_id)
@@ -210,8 +211,8 @@ async def test_reading_ends_after_four_attempts(polar_client: Polar, polar_stand
 async def test_reading_is_repeated_where_there_was_no_answer(
     polar_settings: Settings, polar_standin: PolarStandIn
 ) -> None:
-    polar_standin.faults.add(Fault(*ORDERS, hang_s=5))
-    settings = polar_settings.model_copy(update={"polar_timeout_s": 0.2})
+    polar_standin.faults.add(Fault(*ORDERS, hang_s=30))
+    settings = polar_settings.model_copy(update={"polar_timeout_s": 2})
     async with Polar.from_settings(settings, pause_s=0.005) as client:
         assert [order async for order in client.orders()] == []
     assert asked(polar_standin, *ORDERS) == 2
@@ -230,7 +231,7 @@ async def test_an_answer_that_trickles_is_given_up_in_time() -> None:
     settings = Settings(polar_url=f"http://127.0.0.1:{port}", polar_access_token=token, polar_timeout_s=0.2)
     async with server, Polar.from_settings(settings, patience_s=0) as client:
         with pytest.raises(PolarUnavailableError, match="no answer within"):
-            await asyncio.wait_for(client.order(uuid4()), 2)
+            await asyncio.wait_for(client.order(uuid4()), 30)
 
 
 @pytest.mark.parametrize("request_", [CREATION, ORDERS], ids=["creation", "reading"])
@@ -292,13 +293,11 @@ async def test_a_server_that_is_not_there_was_surely_not_reached() -> None:
 
 async def test_a_creation_is_repeated_where_it_was_surely_not_received(polar_settings: Settings) -> None:
     """The server comes up between two attempts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = polar_settings.model_copy(update={"polar_url": f"http://127.0.0.1:{port}"})
     token = settings.polar_access_token
     assert token is not None
-    async with Polar.from_settings(settings, pause_s=0.4) as client:
+    async with Polar.from_settings(settings, pause_s=2) as client:
         creating = asyncio.create_task(client.create_checkout(a_checkout()))
         await asyncio.sleep(0.1)
         standin = PolarStandIn(token=token.get_secret_value(), port=port)
@@ -539,7 +538,7 @@ async def test_one_request_makes_one_refund_however_often_it_is_asked_for(
 async def test_a_refund_that_was_made_without_an_answer_is_found(
     polar_settings: Settings, polar_standin: PolarStandIn
 ) -> None:
-    settings = polar_settings.model_copy(update={"polar_timeout_s": 0.3})
+    settings = polar_settings.model_copy(update={"polar_timeout_s": 2})
     async with Polar.from_settings(settings, pause_s=0.005) as client:
         _, order_id = await bought(client, polar_standin)
         polar_standin.faults.timeout_after_success("POST", "/v1/refunds/")
@@ -645,7 +644,7 @@ async def test_a_subscription_is_cancelled_kept_changed_and_ended(
 async def test_a_change_of_plan_without_an_answer_says_to_look_first(
     polar_settings: Settings, polar_standin: PolarStandIn
 ) -> None:
-    settings = polar_settings.model_copy(update={"polar_timeout_s": 0.3})
+    settings = polar_settings.model_copy(update={"polar_timeout_s": 2})
     async with Polar.from_settings(settings, pause_s=0.005) as client:
         _, order_id = await bought(client, polar_standin, PLAN)
         subscription_id = (await client.order(order_id)).subscription_id
