@@ -21,7 +21,7 @@ from tests.fixtures_workshop import PATIENCE_S, Workshop, programs_of
 pytestmark = pytest.mark.anyio
 
 KINDS = ("video_translation", "audio_translation")
-STOPS_S = 2.0
+STOPS_S = 5.0
 """So long after the answer to a cancel a model may still be asked."""
 
 

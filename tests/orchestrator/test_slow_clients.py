@@ -18,6 +18,7 @@ from orchestrator.settings import Settings
 from orchestrator.slow_bodies import Pace
 from orchestrator.slow_headers import http_within
 from orchestrator.storage import Storage
+from tests.orchestrator.media.padded import padded
 from tests.orchestrator.uploads.conftest import BYTES, Tus
 
 pytestmark = pytest.mark.anyio
@@ -109,16 +110,19 @@ async def test_a_resumable_upload_that_trickles_is_cut_and_what_came_counts(
     assert (await tus.patch(url, offset, content[offset:])).headers["Octavia-Media-Id"]
 
 
-async def test_a_steady_sender_may_take_long(live: httpx.AsyncClient, clips: Path) -> None:
-    tus, content = Tus(live), (clips / "v.mp4").read_bytes()
+async def test_a_steady_sender_may_take_long(live: httpx.AsyncClient, app_settings: Settings, clips: Path) -> None:
+    app_settings.body_grace_s = 3.0
+    tus, content = Tus(live), padded((clips / "v.mp4").read_bytes(), 100_000)
 
     async def steadily() -> AsyncIterator[bytes]:
         for start in range(0, len(content), 2_000):
             yield content[start : start + 2_000]
             await asyncio.sleep(0.1)
 
-    answer = await tus.patch(await tus.url(len(content)), 0, steadily())
+    url, began = await tus.url(len(content)), time.monotonic()
+    answer = await tus.patch(url, 0, steadily())
     assert answer.headers["Octavia-Media-Id"]
+    assert time.monotonic() - began > app_settings.body_grace_s
 
 
 async def test_time_that_the_server_takes_is_not_the_senders(

@@ -173,12 +173,12 @@ async def test_304_asks_for_no_artifacts_and_no_whole_row(
 async def test_an_estimate_is_told_while_it_holds(client: httpx.AsyncClient, make_session: Sessions, job: Job) -> None:
     url = f"/v1/jobs/{job.id}"
     assert (await client.get(url)).json()["eta_seconds"] is None
-    soon = datetime.now(UTC) + timedelta(seconds=2)
+    soon = datetime.now(UTC) + timedelta(seconds=8)
     await changed(make_session, job.id, lambda session, id_: set_(session, id_, estimated_finish_at=soon))
     told = await client.get(url)
-    assert told.json()["eta_seconds"] in (1, 2)
+    assert told.json()["eta_seconds"] in range(1, 9)
     assert datetime.fromisoformat(told.json()["estimated_finish_at"]) == soon
-    await asyncio.sleep(2.1)
+    await asyncio.sleep(8.1)
     late = await client.get(url, headers={"If-None-Match": told.headers["ETag"]})
     assert late.status_code == 200, "no row has changed, but what is shown of it has"
     assert (late.json()["eta_seconds"], late.json()["estimated_finish_at"]) == (None, None)
