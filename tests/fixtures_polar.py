@@ -30,14 +30,14 @@ def polar_settings(polar_standin: PolarStandIn) -> Settings:
         billing=True,
         polar_url=polar_standin.url,
         polar_access_token=SecretStr(polar_standin.token),
-        polar_timeout_s=2,
+        polar_timeout_s=20,
     )
 
 
 @pytest.fixture
 async def polar_client(polar_settings: Settings) -> AsyncIterator[Polar]:
     """A client that waits a hundredth of its usual pauses."""
-    async with Polar.from_settings(polar_settings, pause_s=0.005, patience_s=3) as client:
+    async with Polar.from_settings(polar_settings, pause_s=0.005, patience_s=30) as client:
         yield client
 
 

@@ -44,8 +44,8 @@ Paid = Callable[[], Awaitable[UUID]]
 
 
 def hasty(settings: Settings) -> Settings:
-    """Settings that give Polar half a second for an answer, for those that never come."""
-    return settings.model_copy(update={"polar_timeout_s": 0.5})
+    """Settings that give Polar two seconds for an answer, for those that never come."""
+    return settings.model_copy(update={"polar_timeout_s": 2})
 
 
 @pytest.fixture
@@ -330,7 +330,7 @@ async def test_of_many_commands_at_once_one_refunds(
     app_settings: Settings, polar: PolarStandIn, books: Books, paid: Paid
 ) -> None:
     order_id = await paid()
-    polar.faults.add(Fault("POST", REFUNDS, hang_s=0.3))
+    polar.faults.add(Fault("POST", REFUNDS, hang_s=3))
     calls = (commands.refund(app_settings, order_id, 100) for _ in range(5))
     ended = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(each, RefundRunningError) for each in ended) == 4, ended
