@@ -53,9 +53,9 @@ def test_a_user_has_so_many_and_those_that_end_make_room() -> None:
 
 async def test_a_token_is_good_until_it_expires_and_no_longer_than_to_the_next_look() -> None:
     doors = Admission(9)
-    soon = datetime.now(UTC) + timedelta(seconds=5)
+    soon = datetime.now(UTC) + timedelta(seconds=20)
     with doors.admitted(USER, "a", soon, good) as leave:
-        assert 4 < await leave.seconds_left() <= 5
+        assert 10 < await leave.seconds_left() <= 20
     with doors.admitted(USER, "b", datetime.now(UTC) - timedelta(seconds=1), good) as leave:
         assert await leave.seconds_left() == 0
     with doors.admitted(USER, "c", None, good) as leave:
@@ -101,11 +101,11 @@ async def test_while_the_database_is_away_streams_go_on(monkeypatch: pytest.Monk
 
 @pytest.fixture
 async def short(live: httpx.AsyncClient, app_settings: Settings, user: User, make_session: Sessions) -> str:
-    """The header of a token of `user` that is good for three seconds."""
+    """The header of a token of `user` that is good for five seconds."""
     async with make_session.begin() as session:
         login = await logins.start(session, user, SYSTEM, Lifetimes.from_settings(app_settings))
     tokens = AccessTokens.from_settings(app_settings)
-    return f"Bearer {tokens.issue(user.id, login.session_id, timedelta(seconds=3))}"
+    return f"Bearer {tokens.issue(user.id, login.session_id, timedelta(seconds=5))}"
 
 
 @pytest.mark.parametrize("url", ["/v1/events", "/v1/jobs/{id}/events"])

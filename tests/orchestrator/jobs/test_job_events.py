@@ -195,11 +195,13 @@ async def test_while_nobody_follows_nothing_is_read(
     application: FastAPI, live: httpx.AsyncClient, job: Job, make_session: Sessions
 ) -> None:
     await first(live, url(job), 2)
+    news = application.state.context.news
     async with asyncio.timeout(PATIENCE_S):
-        while application.state.context.news._followers:  # noqa: ASYNC110
+        while news._followers:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-    await report(make_session, job.id, 10)  # ends the wait of the reader
-    await asyncio.sleep(0.5)
+        await report(make_session, job.id, 10)  # ends the wait of the reader
+        while news._begun.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     reads = Reads(application)
     for percent in range(11, 20):
         await report(make_session, job.id, percent)
