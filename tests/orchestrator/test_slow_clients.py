@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -142,8 +142,15 @@ async def test_time_that_the_server_takes_is_not_the_senders(
 @pytest.fixture
 async def punctual(application: FastAPI) -> AsyncIterator[int]:
     """The application behind a server whose headers have a second; its port."""
+    async with serving(application, 1.0) as port:
+        yield port
+
+
+@asynccontextmanager
+async def serving(application: FastAPI, headers_s: float) -> AsyncIterator[int]:
+    """A server whose headers have so many seconds; its port."""
     port = free_port()
-    config = uvicorn.Config(application, port=port, lifespan="off", log_config=None, http=http_within(1.0))
+    config = uvicorn.Config(application, port=port, lifespan="off", log_config=None, http=http_within(headers_s))
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110
@@ -188,13 +195,14 @@ async def test_a_body_that_nobody_reads_is_not_waited_for(punctual: int) -> None
     writer.transport.abort()
 
 
-async def test_headers_in_time_keep_the_connection(punctual: int) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", punctual)
-    for _ in range(3):
-        writer.write(GET)
-        assert b'{"status":"ok"}' in await asyncio.wait_for(reader.readuntil(b"}"), 60)
-        await asyncio.sleep(0.7)
-    writer.transport.abort()
+async def test_headers_in_time_keep_the_connection(application: FastAPI) -> None:
+    async with serving(application, 4.0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(4):
+            writer.write(GET)
+            assert b'{"status":"ok"}' in await asyncio.wait_for(reader.readuntil(b"}"), 60)
+            await asyncio.sleep(1.5)
+        writer.transport.abort()
 
 
 def test_a_sender_that_stops_has_its_grace_and_no_more() -> None:
