@@ -153,5 +153,5 @@ def test_ctrl_c_stops_everything_and_leaves_no_process(model_plane: str, data_di
     postmaster = int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
     family.append(psutil.Process(postmaster))
     assert system.stop(signal.SIGINT) in (0, 130)
-    _, left = psutil.wait_procs(family, timeout=10)
+    _, left = psutil.wait_procs(family, timeout=60)
     assert [process for process in left if process.status() != psutil.STATUS_ZOMBIE] == []

@@ -137,5 +137,5 @@ async def test_who_stops_waiting_takes_no_place_and_keeps_nobody_from_one() -> N
     for task in [*given_up, holder]:
         task.cancel()
     await asyncio.gather(*given_up, holder, return_exceptions=True)
-    await asyncio.wait_for(patient, 5)
+    await asyncio.wait_for(patient, 60)
     assert places.working == 0

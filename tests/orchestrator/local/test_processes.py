@@ -23,7 +23,7 @@ STUBBORN = [
 ]
 
 
-async def until(condition: object, seconds: float = 20.0) -> None:
+async def until(condition: object, seconds: float = 60.0) -> None:
     assert callable(condition)
     for _ in range(int(seconds / 0.05)):
         if condition():
@@ -60,7 +60,7 @@ def test_a_stopped_process_is_not_started_again() -> None:
         await child.start()
         keeper = asyncio.create_task(child.keep())
         await child.stop()
-        await asyncio.wait_for(keeper, 10)
+        await asyncio.wait_for(keeper, 60)
         assert child.process is not None
         assert child.process.returncode == -signal.SIGTERM
 
@@ -100,7 +100,7 @@ def test_a_process_that_cannot_be_started_again_at_once_is_tried_again(tmp_path:
         program.symlink_to("/bin/sleep")
         await until(lambda: child.process is not None and child.process.pid != first)
         await child.stop()
-        await asyncio.wait_for(keeper, 10)
+        await asyncio.wait_for(keeper, 60)
 
     asyncio.run(scenario())
 
@@ -153,14 +153,17 @@ def test_an_api_that_listens_everywhere_is_called_on_this_machine(listening: str
 
 
 def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
-    child_code = "import time; from orchestrator.local.processes import end_with_parent as e; e(); time.sleep(600)"
+    ready = tmp_path / "ready"
+    child_code = "import pathlib, time; from orchestrator.local.processes import end_with_parent as e"
+    child_code += f"; e(); pathlib.Path({str(ready)!r}).touch(); time.sleep(600)"
     parent_code = f"""
-        import asyncio, sys
+        import asyncio, pathlib, sys
         from orchestrator.local.processes import Child
         async def main():
             child = Child("child", [sys.executable, "-c", {child_code!r}], dict)
             await child.start()
-            await asyncio.sleep(2)
+            while not pathlib.Path({str(ready)!r}).exists():
+                await asyncio.sleep(0.02)
             print(child.process.pid, flush=True)
             await asyncio.sleep(600)
         asyncio.run(main())
@@ -171,5 +174,5 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     assert child.is_running()
     parent.kill()
     parent.wait()
-    child.wait(timeout=20)
+    child.wait(timeout=60)
     assert not child.is_running()
