@@ -79,14 +79,15 @@ async def test_a_text_that_ends_the_replica_every_time_is_given_up_and_others_ar
 
 
 async def test_a_plane_that_is_away_is_no_crash_and_is_waited_for_in_time_that_does_not_count(
-    model_plane: str, monkeypatch: pytest.MonkeyPatch
+    proxy: ModelProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "INTERRUPTION_S", 0.0)
-    with Forwarder(model_plane) as line:
+    with Forwarder(proxy.address) as line:
         async with Inference(line.address, wait_s=60) as models:
+            await models.seconds([said("Hello.")])  # from now on the proxy knows the answer
             line.cut()
-            waiting = asyncio.create_task(_within(2, models.seconds([said("Hello.")])))
-            await asyncio.sleep(4)
+            waiting = asyncio.create_task(_within(3, models.seconds([said("Hello.")])))
+            await asyncio.sleep(5)
             assert not waiting.done()
             line.mend()
             assert len(await asyncio.wait_for(waiting, 60)) == 1
