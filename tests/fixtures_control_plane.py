@@ -314,7 +314,7 @@ async def _serving(server: uvicorn.Server, listener: socket.socket) -> AsyncIter
 @pytest.fixture
 async def live(server: str, bearer: Bearer, user: User) -> AsyncIterator[httpx.AsyncClient]:
     """As `client`, over a real connection: for streams and broken uploads."""
-    async with httpx.AsyncClient(base_url=server, headers=await bearer(user), timeout=30) as client:
+    async with httpx.AsyncClient(base_url=server, headers=await bearer(user), timeout=60) as client:
         yield client
 
 

@@ -73,7 +73,7 @@ def test_being_told_to_stop_leaves_no_process_and_no_trace_of_running(
     assert server is not None
     family.append(server)
     assert system.stop(number) == code
-    _, left = psutil.wait_procs(family, timeout=10)
+    _, left = psutil.wait_procs(family, timeout=60)
     assert [process for process in left if process.status() != psutil.STATUS_ZOMBIE] == []
     assert not (data_dir / "up.json").exists()
 
@@ -89,7 +89,7 @@ def test_a_start_that_is_broken_off_leaves_no_database(data_dir: Path) -> None:
         process.terminate()
         output, errors = process.communicate(timeout=90)
     assert process.returncode == 143, output + errors
-    _, left = psutil.wait_procs([server], timeout=10)
+    _, left = psutil.wait_procs([server], timeout=60)
     assert [each for each in left if each.status() != psutil.STATUS_ZOMBIE] == []
 
 
@@ -143,7 +143,7 @@ def test_an_account_is_made_in_the_database_of_the_running_system(system: System
     created = octavia("users", "create", *account, **system.environment)
     assert created.returncode == 0, created.stderr
     credentials = {"email": "fanny@example.org", "password": "harris dashwood"}
-    answer = httpx.post(f"{system.state['api_url']}/v1/auth/login", json=credentials, trust_env=False)
+    answer = httpx.post(f"{system.state['api_url']}/v1/auth/login", json=credentials, trust_env=False, timeout=60)
     assert answer.status_code == 200
     assert "exists already" in refused(octavia("users", "create", *account, **system.environment))
 

@@ -177,7 +177,7 @@ def test_a_worker_that_dies_in_a_regeneration_leaves_the_old_files_until_the_new
         for _ in range(2):
             worker = system.worker()
             worker.kill()
-            psutil.wait_procs([worker], timeout=10)
+            psutil.wait_procs([worker], timeout=60)
             assert files_of(client, job_id) == old
         made = system.ask(lambda one: finish(one, begun["job"], 600))
         assert made["status"] == "completed", made

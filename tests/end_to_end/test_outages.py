@@ -78,7 +78,7 @@ def test_a_job_goes_on_after_ten_seconds_without_a_database(model_plane: str, da
         await asyncio.to_thread(database.stop)
         stopped = time.monotonic()
         async with httpx.AsyncClient() as http:
-            status = (await http.get(f"{system.state['api_url']}/readyz", timeout=20)).status_code
+            status = (await http.get(f"{system.state['api_url']}/readyz", timeout=60)).status_code
         await asyncio.sleep(max(0.0, 10 - (time.monotonic() - stopped)))
         await asyncio.to_thread(database.start)
         return status, await finish(client, job)

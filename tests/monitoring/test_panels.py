@@ -114,7 +114,7 @@ def _faults(system: System, plane: Plane, media: Path, storage: Path) -> None:
     finally:
         storage.unlink()
         aside.rename(storage)
-    httpx.get(f"{system.state['api_url']}/v1/billing/offers", trust_env=False)
+    httpx.get(f"{system.state['api_url']}/v1/billing/offers", trust_env=False, timeout=60)
     wrong = triton.InferInput("AUDIO", [1, 1], "FP32")
     wrong.set_data_from_numpy(np.zeros((1, 1), np.float32))
     with triton.InferenceServerClient(plane.address) as client, pytest.raises(InferenceServerException):
@@ -148,7 +148,7 @@ def _figures(watch: Prometheus, query: str) -> Sequence[float]:
 
 
 def test_every_alert_can_be_evaluated_and_none_of_them_is_wrong_about_the_house(run: Run) -> None:
-    rules = httpx.get(f"{run.watch.url}/api/v1/rules", trust_env=False).json()["data"]["groups"]
+    rules = httpx.get(f"{run.watch.url}/api/v1/rules", trust_env=False, timeout=60).json()["data"]["groups"]
     assert all(rule["health"] == "ok" for group in rules for rule in group["rules"]), rules
     assert run.watch.firing() <= {"ApiErrors", "JobsFailing", "DiskNearlyFull"}
 

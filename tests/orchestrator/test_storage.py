@@ -69,7 +69,7 @@ async def test_a_cancelled_write_leaves_nothing(tmp_path: Path) -> None:
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
-    for _ in range(100):
+    for _ in range(3_000):
         if not files(tmp_path):
             break
         await asyncio.sleep(0.02)

@@ -186,7 +186,7 @@ async def test_a_link_of_the_store_opens_the_object_without_our_keys(storage: St
     await storage.put_stream("jobs/1/artifacts/es.mp4", chunks())
     url = await storage.link("jobs/1/artifacts/es.mp4")
     assert url is not None
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(url, headers={"Range": "bytes=10-19"})
     assert (answer.status_code, answer.content) == (206, CONTENT[10:20])
     assert "X-Amz-Expires=900" in url

@@ -36,7 +36,7 @@ def client(address: str) -> Iterator[triton.InferenceServerClient]:
 
 @pytest.fixture(scope="module")
 def plain(address: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://{address}", timeout=30) as client:
+    with httpx.Client(base_url=f"http://{address}", timeout=60) as client:
         yield client
 
 

@@ -109,7 +109,7 @@ def test_a_stream_answers_each_request_and_survives_a_bad_one(model_plane: str, 
         client.async_stream_infer("vad", [make_tensor("AUDIO", np.zeros(16_000), "FP32")], request_id="1")
         client.async_stream_infer("vad", [make_tensor("AUDIO", [[0.0]], "FP32")], request_id="2")
         client.async_stream_infer("vad", [make_tensor("AUDIO", np.zeros(512), "FP32")], request_id="3")
-        (first, _), (_, refused), (third, _) = (answers.get(timeout=20) for _ in range(3))
+        (first, _), (_, refused), (third, _) = (answers.get(timeout=60) for _ in range(3))
         client.stop_stream()
     assert first.as_numpy("PROBABILITY").shape == (32,)
     assert "INVALID_ARGUMENT" in str(refused)
@@ -138,7 +138,7 @@ def test_a_bad_request_is_refused_with_its_status_and_its_reason(stub: Any, case
 
 def refused(stub: Any, message: Any, status: grpc.StatusCode, complaint: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        stub.ModelInfer(message, timeout=30)
+        stub.ModelInfer(message, timeout=60)
     assert caught.value.code() == status
     assert complaint in caught.value.details()
     assert "Traceback" not in caught.value.details()
@@ -184,7 +184,7 @@ def test_a_message_that_contradicts_itself_is_refused_with_its_reason(stub: Any,
 
 def test_bytes_that_are_no_message_are_refused_with_a_reason(model_plane: str) -> None:
     with grpc.insecure_channel(model_plane) as channel, pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(b"\xff\xff", timeout=30)
+        channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(b"\xff\xff", timeout=60)
     assert caught.value.code() == INVALID
     assert "cannot be read" in caught.value.details()
 
@@ -248,4 +248,4 @@ def test_statistics_of_no_model_in_particular_are_those_of_all(
 
 
 def test_good_requests_are_answered_after_all_the_bad_ones(stub: Any) -> None:
-    assert stub.ModelInfer(sentence().message(), timeout=30).outputs[0].name == "TRANSLATIONS"
+    assert stub.ModelInfer(sentence().message(), timeout=60).outputs[0].name == "TRANSLATIONS"

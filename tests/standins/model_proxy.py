@@ -105,7 +105,7 @@ class ModelProxy:
         return sum(call.ended_at is None for call in self.calls)
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
 
     async def _start(self) -> None:
         self._channel = grpc.aio.insecure_channel(self.upstream, options=OPTIONS)

@@ -80,7 +80,7 @@ async def polar(sink: Sink, polar_standin: PolarStandIn) -> PolarStandIn:
 @pytest.fixture
 async def api(polar_standin: PolarStandIn) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"Authorization": f"Bearer {polar_standin.token}"}
-    async with httpx.AsyncClient(base_url=polar_standin.url, headers=headers, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=polar_standin.url, headers=headers, trust_env=False, timeout=60) as client:
         yield client
 
 
@@ -340,7 +340,7 @@ async def test_an_archived_product_is_not_sold(polar_standin: PolarStandIn, api:
 
 
 async def test_without_the_right_token_nothing_is_told(polar_standin: PolarStandIn) -> None:
-    async with httpx.AsyncClient(base_url=polar_standin.url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=polar_standin.url, trust_env=False, timeout=60) as client:
         for headers in ({}, {"Authorization": "Bearer polar_oat_other"}):
             answer = await client.get("/v1/orders/", headers=headers)
             assert (answer.status_code, answer.json()["error"]) == (401, "invalid_token")
@@ -600,7 +600,7 @@ async def test_what_is_kept_in_a_file_survives_a_restart(tmp_path: Path, sink: S
     async with PolarStandIn(file=file, key=make_key("old"), token="polar_oat_kept") as polar:
         polar.add_product("Starter", 999, id_=str(PACK))
         headers = {"Authorization": f"Bearer {polar.token}"}
-        async with httpx.AsyncClient(base_url=polar.url, headers=headers, trust_env=False) as api:
+        async with httpx.AsyncClient(base_url=polar.url, headers=headers, trust_env=False, timeout=60) as api:
             checkout = await open_checkout(api)
         secret = polar.secret
     async with PolarStandIn(sink.url, file=file, token="polar_oat_kept") as polar:
@@ -667,7 +667,9 @@ async def test_a_process_of_its_own_is_told_by_http_what_to_do(tmp_path: Path, s
         line = await asyncio.to_thread(process.stdout.readline)
         assert line == f"Polar stand-in at http://127.0.0.1:{port}\n", "secrets that were given are not printed"
         headers = {"Authorization": "Bearer polar_oat_dev"}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as api:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False, timeout=60
+        ) as api:
             checkout = await open_checkout(api)
             assert (checkout["product"]["name"], checkout["currency"]) == ("A: Starter", "eur")
             order = (await api.post("/_standin/pay", json={"checkout_id": checkout["id"]})).json()

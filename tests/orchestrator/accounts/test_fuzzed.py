@@ -63,7 +63,7 @@ def _call(url: str, login: dict[str, str], answered: Counter[int]) -> Callable[[
 
 
 async def fuzzed(url: str, bearer: Bearer, make_user: MakeUser, examples: int) -> None:
-    async with httpx.AsyncClient(base_url=url) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
     operations = [(path, method) for path in paths if ROUTES.match(path) for method in paths[path]]
     headers = [await bearer(await make_user(f"user{number}@example.org")) for number in range(len(operations))]

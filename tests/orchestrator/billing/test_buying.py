@@ -44,7 +44,7 @@ async def test_a_click_on_polars_page_brings_the_credits_by_its_webhook(
     polar.deliveries.copies = 2
     purchase = await bought(live)
     assert purchase["status"] == "pending"
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=60) as browser:
         page = await browser.get(purchase["checkout_url"])
         assert "9.99" in page.text
     order = polar.pay(await books.checkout_of(purchase))

@@ -30,7 +30,7 @@ ENDPOINT = "/webhooks/polar"
 @pytest.fixture
 async def polar(server: str) -> Any:
     """Polar, over a real socket and without a token."""
-    async with httpx.AsyncClient(base_url=server, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=server, timeout=60) as client:
         yield client
 
 
@@ -238,7 +238,7 @@ async def test_a_client_that_hangs_up_in_the_middle_leaves_nothing(server: str, 
         head = "".join(f"{name}: {value}\r\n" for name, value in signed(PAID).items())
         connection.sendall(f"POST {ENDPOINT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(PAID)}\r\n{head}\r\n".encode())
         connection.sendall(PAID[:20])
-    async with httpx.AsyncClient(base_url=server) as client:
+    async with httpx.AsyncClient(base_url=server, timeout=60) as client:
         assert (await client.get("/healthz")).status_code == 200
     assert await books.counted(PolarEvent) == 0
 

@@ -50,7 +50,7 @@ async def until(ready: Callable[[], Awaitable[bool]]) -> None:
 
 async def usable(polar: PolarStandIn, url: str) -> bool:
     """Whether there is a page on which one can pay."""
-    async with httpx.AsyncClient(trust_env=False) as browser:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as browser:
         page = await browser.get(url)
     checkouts = polar.market.tables["checkouts"].values()
     return page.status_code == 200 and [each["url"] for each in checkouts if each["status"] == "open"].count(url) == 1

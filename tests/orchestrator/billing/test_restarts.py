@@ -159,7 +159,7 @@ async def storm(household: Household, orders: int, deliveries: int, restarts: li
     slots = asyncio.Semaphore(8)
     pace = 0.1 if restarts else 0.0
 
-    async with httpx.AsyncClient(base_url=household.url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=household.url, timeout=60) as client:
 
         async def one(body: bytes) -> int:
             async with slots:

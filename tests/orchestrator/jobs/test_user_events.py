@@ -57,7 +57,7 @@ async def test_a_stranger_hears_nothing_of_it(
     server: str, bearer: Bearer, make_user: MakeUser, live: httpx.AsyncClient, job: Job, make_session: Sessions
 ) -> None:
     stranger = await make_user("willoughby@example.org")
-    async with httpx.AsyncClient(base_url=server, headers=await bearer(stranger), timeout=30) as other:
+    async with httpx.AsyncClient(base_url=server, headers=await bearer(stranger), timeout=60) as other:
         listening = asyncio.create_task(first(other, "/v1/events", 1))
         mine = read(live, "/v1/events")
         await some(mine, 1)

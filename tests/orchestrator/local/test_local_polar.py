@@ -25,8 +25,8 @@ pytestmark = pytest.mark.anyio
 
 
 async def until_it_answers(child: Child, url: str) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        for _ in range(200):
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        for _ in range(1_200):
             assert child.process is not None
             assert child.process.returncode is None
             try:

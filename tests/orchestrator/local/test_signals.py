@@ -44,7 +44,7 @@ def said(process: subprocess.Popen[str]) -> str:
 def test_a_signal_ends_the_work_after_its_clean_up(number: signal.Signals, code: int) -> None:
     process = program()
     process.send_signal(number)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=60)
     assert (output, errors, process.returncode) == ("cleaning\nclean\n", "", code)
 
 
@@ -54,7 +54,7 @@ def test_further_signals_do_not_disturb_the_clean_up() -> None:
     assert said(process) == "cleaning"
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGHUP)
-    assert process.communicate(timeout=30)[0] == "clean\n"
+    assert process.communicate(timeout=60)[0] == "clean\n"
     assert process.returncode == 143
 
 
@@ -62,14 +62,14 @@ def test_a_hang_up_that_nohup_ignores_stays_ignored() -> None:
     process = program(before="signal.signal(signal.SIGHUP, signal.SIG_IGN)")
     process.send_signal(signal.SIGHUP)
     process.terminate()
-    assert process.communicate(timeout=30)[0] == "cleaning\nclean\n"
+    assert process.communicate(timeout=60)[0] == "cleaning\nclean\n"
     assert process.returncode == 143
 
 
 def test_an_error_in_the_clean_up_is_told_and_the_code_still_names_the_signal() -> None:
     process = program(after="raise ValueError('no disk')")
     process.terminate()
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=60)
     assert "no disk" in output + errors
     assert process.returncode == 143
 

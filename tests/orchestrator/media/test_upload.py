@@ -35,7 +35,7 @@ def files(folder: Path) -> list[Path]:
 
 
 async def nothing_stays(stored: Path, engine: AsyncEngine) -> None:
-    for _ in range(150):
+    for _ in range(3_000):
         if not files(stored):
             break
         await asyncio.sleep(0.02)

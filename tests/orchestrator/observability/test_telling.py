@@ -23,7 +23,7 @@ def names(port: int) -> set[str]:
     deadline = time.monotonic() + 120
     while True:
         try:
-            text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=30).text
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=60).text
         except httpx.ConnectError:
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -35,7 +35,7 @@ def test_an_api_tells_of_its_requests_and_of_the_house(app_settings: Settings, t
     port = free_port()
     with api_process(app_settings, tmp_path / "api.log", {"OCTAVIA_METRICS_PORT": str(port)}) as api:
         told = names(port)
-        assert httpx.get(f"{api.url}/metrics", trust_env=False).status_code == 404
+        assert httpx.get(f"{api.url}/metrics", trust_env=False, timeout=60).status_code == 404
     assert told >= OF_ALL | {"octavia_http_requests_total", "octavia_queue_age_seconds", "octavia_workers"}
 
 

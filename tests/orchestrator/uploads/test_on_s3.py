@@ -118,7 +118,7 @@ async def test_downloads_are_redirected_to_the_store_where_the_setting_says_so(
     link = (await client.post(f"{artifact}/link")).json()["url"]
     for asked in (await client.get(artifact), await (await make_client(None)).get(link)):
         assert (asked.status_code, asked.headers["Cache-Control"]) == (307, "no-store")
-        async with httpx.AsyncClient() as elsewhere:
+        async with httpx.AsyncClient(timeout=60) as elsewhere:
             answer = await elsewhere.get(asked.headers["Location"], headers={"Range": "bytes=0-9"})
         assert (answer.status_code, answer.content) == (206, bytes(range(10)))
     assert (await client.head(artifact)).headers["Content-Length"] == str(256 * 20_000)

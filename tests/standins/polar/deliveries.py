@@ -129,7 +129,7 @@ class Deliveries:
         self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
+        self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=600)  # `timeout_s` ends it
 
     def start(self) -> None:
         for _ in range(self.concurrency):
@@ -211,7 +211,7 @@ class Deliveries:
             event.state, event.attempts = "pending", 0
         self._enqueue(event)
 
-    async def settled(self, timeout_s: float = 30) -> None:
+    async def settled(self, timeout_s: float = 120) -> None:
         """Wait until nothing is to be delivered any more; what is held does not count."""
         await asyncio.wait_for(self._idle.wait(), timeout_s)
 
