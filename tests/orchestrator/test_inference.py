@@ -58,19 +58,20 @@ async def test_a_text_that_ends_the_replica_every_time_is_given_up_and_others_ar
     models: Inference, proxy: ModelProxy
 ) -> None:
     """Those that are with it in the replica go down with it; alone they are answered."""
+    texts = ["This is poison.", *(f"Sentence {number}." for number in range(5))]
     together = 0
 
     async def die_of_poison(call: Call) -> None:
         nonlocal together
-        poisonous = b"poison" in call.request
-        beside = [other for other in proxy.calls if other.ended_at is None and b"poison" in other.request]
+        while len(proxy.calls) < len(texts):  # noqa: ASYNC110  (they come to it one by one)
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
-        if poisonous or any(other.began_at > call.began_at - 0.05 for other in beside):
-            together += not poisonous
+        poison = [other for other in proxy.calls if b"poison" in other.request]
+        if any(other.ended_at is None or other.ended_at > call.began_at for other in poison):
+            together += call not in poison
             raise RefusedError(grpc.StatusCode.UNAVAILABLE, "a replica of model 'coqui_tts' stopped; try again")
 
     proxy.misbehave("coqui_tts", die_of_poison)
-    texts = ["This is poison.", *(f"Sentence {number}." for number in range(5))]
     found = await asyncio.gather(*(models.seconds([said(text)]) for text in texts), return_exceptions=True)
     assert isinstance(found[0], ModelCrashedError)
     assert (found[0].code, found[0].status) == ("model_crashed", 422)
