@@ -108,7 +108,8 @@ async def translated_cues(segments: Sequence[SegmentRow], job: Job, target: str)
         each.found[0] if each.found else Hypothesis(sentence.text, 0.0)
         for sentence, each in zip(read, found, strict=True)
     ]
-    texts = await asyncio.to_thread(shared_out, read, [each.text for each in best], len(segments), target, rules)
+    said, aloud = [each.text for each in best], job.kind == "subtitle_to_audio"
+    texts = await asyncio.to_thread(shared_out, read, said, len(segments), target, rules, aloud=aloud)
     scores: dict[int, float] = {}
     lacking: dict[int, list[str]] = {}
     for sentence, hypothesis, each in zip(read, best, found, strict=True):

@@ -5,7 +5,8 @@
    begins with a dash is another speaker's.
 2. A translated sentence is shared out by the lengths its parts had, cut where the text allows it best nearby.
 3. Each cue's text is broken into lines by the rules of its language; what does not fit them gets more lines, never less
-   text. A cue that would be left without a word goes on showing what the cue before it shows of the sentence.
+   text. A cue that would be left without a word goes on showing what the cue before it shows of the sentence; where
+   cues are read aloud it stays empty, or words would be heard twice.
 """
 
 import math
@@ -176,29 +177,47 @@ def passages(cues: Sequence[Reading], language: str, most: int) -> list[range]:
 
 
 def shared_out(
-    read: Sequence[Sentence], translations: Sequence[str], cues: int, language: str, rules: Rules | None = None
+    read: Sequence[Sentence],
+    translations: Sequence[str],
+    cues: int,
+    language: str,
+    rules: Rules | None = None,
+    *,
+    aloud: bool = False,
 ) -> list[str | None]:
-    """The text of each of so many cues, its lines parted by a newline; None for those no sentence was read from."""
+    """The text of each of so many cues, its lines parted by a newline; None for those no sentence was read from.
+
+    `aloud`: the cues are spoken, so no word is in two of them. One that is left without a word is "".
+    """
     own = rules or rules_for(language)
     pieces: list[list[tuple[Part, list[Token]]]] = [[] for _ in range(cues)]
     for sentence, translation in zip(read, translations, strict=True):
         tokens = tokenize(translation, language, own.line_length, own.widths)
-        shares = share_tokens(tokens, [part.length for part in sentence.parts], language)
+        shares = share_tokens(tokens, [part.length for part in sentence.parts], language, aloud=aloud)
         for part, share in zip(sentence.parts, shares, strict=True):
             pieces[part.cue].append((part, share))
     return [_laid_out(each, own, language) if each else None for each in pieces]
 
 
-def share_tokens(tokens: list[Token], lengths: Sequence[int], language: str) -> list[list[Token]]:
-    """The tokens in as many runs as there are lengths, by their proportion; of too few the last is shown on."""
+def share_tokens(
+    tokens: list[Token], lengths: Sequence[int], language: str, *, aloud: bool = False
+) -> list[list[Token]]:
+    """The tokens in as many runs as there are lengths, by their proportion.
+
+    Of too few the last is shown on, or where they are read `aloud` said once: the runs behind it are empty.
+    """
     if len(lengths) == 1 or len(tokens) < 2:
-        return [tokens] * len(lengths)
+        return _padded([tokens], len(lengths), aloud=aloud)
     count = min(len(lengths), len(tokens))
     edges = list(accumulate(lengths))
     wanted = [edge / edges[-1] for edge in edges[: count - 1]]
     cuts = _cuts(tokens, wanted, language)
     runs = [tokens[start:stop] for start, stop in pairwise([0, *cuts, len(tokens)])]
-    return runs + [runs[-1]] * (len(lengths) - count)
+    return _padded(runs, len(lengths), aloud=aloud)
+
+
+def _padded(runs: list[list[Token]], count: int, *, aloud: bool) -> list[list[Token]]:
+    return runs + [[] if aloud else runs[-1]] * (count - len(runs))
 
 
 def _cuts(tokens: Sequence[Token], wanted: Sequence[float], language: str) -> list[int]:

@@ -10,10 +10,11 @@ from dbos import AsyncSQLAlchemyDatasource
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from orchestrator.dubbing.timeline import Word
-from orchestrator.inference import Inference
+from orchestrator.inference import Hypothesis, Inference
 from orchestrator.jobs import captions, context, durable, rows
 from orchestrator.jobs.models import Job, SegmentRow
 from orchestrator.jobs.speaking import translate_passage
+from orchestrator.jobs.terms import Translated
 from orchestrator.notifications.mailer import OutboxMailer
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
@@ -114,6 +115,39 @@ async def test_what_is_read_aloud_begins_at_zero_and_leaves_out_sounds(
     await captions.read_cues(job_id)
     found = await segments(make_session, job_id)
     assert [(each.start, each.next_start) for each in found] == [(0.0, 2.1), (2.1, 5.0), (5.0, 12.5)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts", "said"),
+    [
+        ("subtitle_to_audio", ["Buenos", "días.", "", ""], ["Buenos", "días."]),
+        ("subtitle_translation", ["Buenos", "días.", "días.", "días."], []),
+    ],
+)
+async def test_a_word_is_spoken_once_though_it_is_shown_on_while_its_sentence_has_cues(
+    worker: context.WorkerContext,
+    make_media: MakeMedia,
+    make_job: MakeJob,
+    make_session: Sessions,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    texts: list[str],
+    said: list[str],
+) -> None:
+    words = ["A", "very", "good", "morning."]
+    file = "".join(f"{at}\n00:00:0{at},000 --> 00:00:0{at},900\n{word}\n\n" for at, word in enumerate(words, 1))
+
+    async def translated(*_: Any) -> list[Translated]:
+        return [Translated([Hypothesis("Buenos días.", -0.1)])]
+
+    monkeypatch.setattr(captions, "translate", translated)
+    job_id = await a_job(worker, make_media, make_job, file, kind)
+    await captions.read_cues(job_id)
+    await translate_passage(job_id, "es", 0)
+    async with make_session() as session:
+        made = [rendition for _, rendition in await rows.renditions(session, job_id, "es")]
+    assert [each.text for each in made] == texts
+    assert [candidate["text"] for each in made for candidate in each.candidates] == said
 
 
 async def test_a_file_comes_back_as_it_was_with_other_words(

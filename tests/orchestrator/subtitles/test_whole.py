@@ -77,6 +77,20 @@ def test_a_translation_of_fewer_words_than_cues_leaves_none_empty() -> None:
     assert shared_out(found, ["Vale, sí."], 3, "es") == ["Vale,", "sí.", "sí."]
 
 
+@pytest.mark.parametrize(
+    ("translation", "spoken"),
+    [("Vale, sí.", ["Vale,", "sí.", ""]), ("Vale.", ["Vale.", "", ""]), ("", ["", "", ""])],
+)
+def test_read_aloud_no_word_of_it_is_in_two_cues(translation: str, spoken: list[str]) -> None:
+    found = sentences(cues("If you", "really", "want to."), "en")
+    assert shared_out(found, [translation], 3, "es", aloud=True) == spoken
+
+
+def test_a_cue_left_without_a_word_of_one_sentence_still_says_the_next() -> None:
+    found = sentences(cues("If you", "really", "want to. Go!"), "en")
+    assert shared_out(found, ["Vale, sí.", "¡Ve!"], 3, "es", aloud=True) == ["Vale,", "sí.", "¡Ve!"]
+
+
 def test_cues_without_words_are_left_to_the_caller() -> None:
     assert shared_out(sentences(cues("Yes.", "", "No."), "en"), ["Sí.", "No."], 3, "es") == ["Sí.", None, "No."]
 
