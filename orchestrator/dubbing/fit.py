@@ -43,6 +43,7 @@ __all__ = [
     "Slot",
     "fit",
     "needs_others",
+    "past",
     "place",
     "plan",
     "slot_of",
@@ -144,6 +145,12 @@ def place(onsets: Sequence[float], seconds: Sequence[float], duration: float) ->
         end = start + length
         placed.append(Placement(start, end, start - onset, max(0.0, end - duration)))
     return placed
+
+
+def past(placement: Placement, slot: Slot) -> float:
+    """Seconds by which speech that lies there runs past its slot, also where it was only begun too late for it."""
+    overflow = placement.end - slot.end
+    return overflow if overflow > _TOUCH_S else 0.0
 
 
 def _allowed(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -161,7 +161,8 @@ def _stays(
 ) -> bool:
     """Whether a segment is said as before: the same words, voice and time, and no other speed for a slot that is other.
 
-    Speech at its own rate that fits the slot as it is now would not be spoken otherwise.
+    Speech at its own rate that fits the slot, as it was and as it is now, would not be spoken otherwise: also where it
+    ran past it only for being placed behind other speech.
     """
     texts = (line.text, _said(job, line.text or ""))
     if (segment.start, segment.end) != (entry.start, entry.end) or rendition.text not in texts:
@@ -174,8 +175,8 @@ def _stays(
     if sound[0] is not None and sound != voices.spoken(segment.speaker, rendition.voice, rendition.language):
         return False
     slot, was = (_slot(job, entry.start, entry.end, end) for end in (next_start, segment.next_start))
-    at_ease = (rendition.speed or 1.0) <= 1.0 and not rendition.overflow
-    return slot == was or (at_ease and (rendition.seconds or 0.0) <= slot.seconds)
+    at_ease = (rendition.speed or 1.0) <= 1.0
+    return slot == was or (at_ease and (rendition.seconds or 0.0) <= min(was.seconds, slot.seconds))
 
 
 def _said(job: Job, text: str) -> str:

@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.database import patiently
 from orchestrator.dubbing.balance import Levels, Mix
-from orchestrator.dubbing.fit import place
+from orchestrator.dubbing.fit import past, place, slot_of, slot_of_cue
 from orchestrator.dubbing.loudness import TARGET_LUFS
+from orchestrator.dubbing.timeline import Slot
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs import beds, keys, rows
 from orchestrator.jobs.advance import RENDERING, MergeProgress
@@ -77,6 +78,12 @@ class Dub:
         return max(self.media.duration, *ends, SHORTEST_S)
 
     @property
+    def slots(self) -> list[Slot]:
+        """The segments' own slots, whatever the speech before them takes of these."""
+        slot = slot_of_cue if self.job.kind in OF_SUBTITLES else slot_of
+        return [slot(segment.start, segment.end, segment.next_start) for segment, _ in self.spoken]
+
+    @property
     def has_track(self) -> bool:
         """Whether sound of ours is made; else the original's is taken over."""
         return bool(self.spoken) or self.job.kind in OF_SUBTITLES
@@ -103,7 +110,10 @@ async def dub_of(job_id: str, language: str) -> Dub:
 
 
 async def place_dub(job_id: str, language: str) -> None:
-    """Give each rendition its final onset: its segment's own, later only behind speech that overflows."""
+    """Give each rendition its final onset: its segment's own, later only behind speech that overflows.
+
+    With it goes what of the speech lies past its slot: passages are planned without knowing how late they begin.
+    """
 
     async def work(session: AsyncSession) -> None:
         dub = await _dub(session, job_id, language)
@@ -113,8 +123,14 @@ async def place_dub(job_id: str, language: str) -> None:
             dub.media.duration,
         )
         values = [
-            {"job_id": dub.job.id, "language": language, "segment": segment.index, "onset": placement.onset}
-            for (segment, _), placement in zip(dub.spoken, placements, strict=True)
+            {
+                "job_id": dub.job.id,
+                "language": language,
+                "segment": segment.index,
+                "onset": placement.onset,
+                "overflow": past(placement, slot),
+            }
+            for (segment, _), placement, slot in zip(dub.spoken, placements, dub.slots, strict=True)
         ]
         if values:
             await session.execute(update(Rendition), values)

@@ -17,7 +17,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.database import patiently
-from orchestrator.dubbing.fit import place, slot_of, slot_of_cue
+from orchestrator.dubbing.fit import past, place
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import ModelRefusedError
 from orchestrator.jobs import keys, listening, rows
@@ -147,7 +147,6 @@ def how_read_back(job: Job) -> ReadBack:
 
 def spoken_of(dub: Dub) -> list[Spoken]:
     """The dub's segments as they lie in its sound."""
-    slot = slot_of_cue if dub.job.kind in OF_SUBTITLES else slot_of
     placements = place(
         [segment.start for segment, _ in dub.spoken],
         [rendition.seconds or 0.0 for _, rendition in dub.spoken],
@@ -158,11 +157,11 @@ def spoken_of(dub: Dub) -> list[Spoken]:
             segment.index,
             rendition.speed or 1.0,
             rendition.seconds or 0.0,
-            rendition.overflow or 0.0,
+            past(placement, slot),
             placement,
-            slot(segment.start, segment.end, segment.next_start),
+            slot,
         )
-        for (segment, rendition), placement in zip(dub.spoken, placements, strict=True)
+        for (segment, rendition), placement, slot in zip(dub.spoken, placements, dub.slots, strict=True)
     ]
 
 

@@ -301,6 +301,20 @@ async def test_hurried_speech_stays_as_it_is_where_its_time_does(
     assert all(now.next_start == was.next_start for now, was in kept)
 
 
+async def test_speech_at_ease_stays_though_what_is_before_it_pushed_it_past_its_slot(
+    ask: Ask, job: Job, make_session: Sessions, storage_of_steps: Storage
+) -> None:
+    async with make_session.begin() as session:
+        await session.execute(sa.update(Rendition).where(Rendition.job_id == job.id).values(overflow=0.4))
+    made = await begun(ask, op="times", segment=1, start=3.6, end=6.0)
+    async with make_session.begin() as session:
+        await progress.start(session, made)
+    await prepare(str(made))
+    async with make_session() as session:
+        pairs = await rows.renditions(session, str(made), "es")
+    assert {segment.index for segment, rendition in pairs if rendition.audio_key is None} == {1}
+
+
 @pytest.fixture
 async def two_speakers(job: Job, make_session: Sessions) -> Job:
     """Ann, who says the first and the last segment in the voice of the job, and Bob, whose voice is another."""

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from orchestrator.jobs import assembling, keys
-from orchestrator.jobs.models import Job, JobEvent, Rendition
+from orchestrator.jobs.models import Job, JobEvent, Rendition, SegmentRow
 from orchestrator.jobs.writing import write_subtitles
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
@@ -31,6 +31,24 @@ async def test_speech_is_placed_at_its_onset_and_behind_speech_that_overflows(du
         assert second is not None
         assert second >= 3.5
     assert await onsets(make_session, dub, "de") == [None, None]
+
+
+async def test_what_runs_past_its_slot_is_told_by_where_it_lies_not_by_where_it_was_planned(
+    dub: Job, make_session: Sessions
+) -> None:
+    """The second is spoken from 3.5 s on for one second, in a slot of its own of which 0.4 s are left by then."""
+    async with make_session.begin() as session:
+        planned = sa.update(Rendition).where(Rendition.job_id == dub.id)
+        await session.execute(planned.where(Rendition.segment == 0).values(overflow=0.7))
+        await session.execute(planned.where(Rendition.segment == 1).values(overflow=0.0))
+        second = sa.update(SegmentRow).where(SegmentRow.job_id == dub.id, SegmentRow.index == 1)
+        await session.execute(second.values(end=3.9, next_start=3.95, passage=1))
+    for _ in range(2):
+        await assembling.place_dub(str(dub.id), "es")
+        async with make_session() as session:
+            query = sa.select(Rendition.overflow).where(Rendition.job_id == dub.id, Rendition.language == "es")
+            overflows = (await session.scalars(query.order_by(Rendition.segment))).all()
+        assert overflows == pytest.approx([0.55, 0.6])
 
 
 async def test_a_job_without_speech_is_placed_too(make_job: MakeJob, storage_of_steps: Storage) -> None:

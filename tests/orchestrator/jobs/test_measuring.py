@@ -97,11 +97,24 @@ async def test_a_dub_is_measured_though_no_model_answers(
     }
     assert "Sense and Sensibility.mp4" in page
     shown = (await job_now(make_session, finished)).quality["es"]
-    assert (shown["segments"], shown["inside_slot_percent"]) == (2, 100.0)
+    assert (shown["segments"], shown["inside_slot_percent"]) == (2, 50.0)
     assert {warning["code"] for warning in shown["warnings"]} == {warning["code"] for warning in report["warnings"]}
     again, _ = await report_of(storage_of_steps, finished)
     assert again == report
     assert await storage_of_steps.exists(keys.readings(str(finished.id), "es"))
+
+
+async def test_speech_pushed_out_of_its_slot_by_what_is_before_it_is_not_told_as_inside(
+    finished: Job, make_session: Sessions, storage_of_steps: Storage
+) -> None:
+    """Whatever was noted when it was spoken: it begins at 3.5 s and its slot ends at 3.9 s."""
+    async with make_session.begin() as session:
+        second = sa.update(SegmentRow).where(SegmentRow.job_id == finished.id, SegmentRow.index == 1)
+        await session.execute(second.values(end=3.9, next_start=3.95))
+        await session.execute(sa.update(Rendition).values(overflow=0.0))
+    report, _ = await report_of(storage_of_steps, finished)
+    assert [each["overflow_s"] for each in report["segments"]] == [0.55, 0.6]
+    assert (report["fit"]["inside_slot_percent"], report["fit"]["overflow_s"]) == (0.0, 1.15)
 
 
 async def test_what_was_metered_is_not_metered_again_unless_the_dub_is_made_anew(
