@@ -80,6 +80,14 @@ REASONS = (
 )
 """What ffmpeg's last words mean, most telling first."""
 
+_COMPLAINT = re.compile(r"^(?:\[[^\]\n]+ @ \w+\] )*\[(?:error|fatal|panic)\] (.*)", re.MULTILINE)
+"""A line of ffmpeg's own with its level; what it quotes of a file never begins a line."""
+
+
+def complaints(told: str) -> str:
+    """Of what ffmpeg wrote with levels, the errors, without their levels: titles and comments of files are none."""
+    return "\n".join(_COMPLAINT.findall(told))
+
 
 def hidden(errors: str) -> bool:
     """Whether a run failed although it ended well."""

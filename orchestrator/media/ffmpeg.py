@@ -13,7 +13,7 @@ from typing import Any
 
 import ffmpeg
 
-from orchestrator.media.failures import MediaError, failure, hidden, stopped, took_too_long
+from orchestrator.media.failures import MediaError, complaints, failure, hidden, stopped, took_too_long
 from orchestrator.media.limits import LONGEST, THREADS, Limits, bounded
 from orchestrator.media.whitelists import PROTOCOL, READING
 from orchestrator.observability.metrics import running
@@ -24,6 +24,9 @@ Progress = Callable[[float], None]
 Line = Callable[[str], None]
 """Told each line a command writes."""
 
+QUIET = "error"
+TELLING = "level+info"
+"""ffmpeg tells of the file and sums up what its filters measured; each line's level says which of them are errors."""
 TERMINATE_S = 2.0
 KEPT_ERRORS = 65_536
 KEPT_OUTPUT = 8 * 2**20
@@ -67,13 +70,14 @@ async def run(
     progress: Progress | None = None,
     line: Line | None = None,
     stdin: AsyncIterator[bytes] | None = None,
-    verbosity: str = "error",
+    verbosity: str = QUIET,
 ) -> Completed:
     """Run a command to its end and return what it wrote; with `line`, that takes its output and none is kept.
 
     The kernel holds it to `limits`. Cancelling it, or the limits' seconds, ends the process and its children before
     this returns. `stdin` is fed as fast as it is taken. Raises MediaError with a reason people understand, among them
-    `media_timeout`, `media_too_heavy` and `storage_full` where a limit was met.
+    `media_timeout`, `media_too_heavy` and `storage_full` where a limit was met. With any `verbosity` but `QUIET` the
+    lines have to carry their levels, for they quote what the file says of itself.
     """
     arguments = [*command[:1], *_flags(command[0], verbosity, progress), *command[1:]]
     began = time.monotonic()
@@ -94,8 +98,9 @@ async def run(
     finally:
         await _end(process)
     code = process.returncode
-    if code != 0 or hidden(completed.errors):
-        raise stopped(code, time.monotonic() - began, limits) or failure(completed.errors, code)
+    errors = completed.errors if verbosity == QUIET else complaints(completed.errors)
+    if code != 0 or hidden(errors):
+        raise stopped(code, time.monotonic() - began, limits) or failure(errors, code)
     return completed
 
 

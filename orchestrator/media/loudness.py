@@ -16,7 +16,7 @@ import soundfile
 from orchestrator.dubbing.limiter import Leveller
 from orchestrator.dubbing.loudness import TARGET_LUFS, Gain, Loudness, held, plan
 from orchestrator.media.failures import MediaError
-from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, run, source, target
+from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, TELLING, run, source, target
 from orchestrator.media.limits import sound
 
 RATE = 48_000
@@ -39,7 +39,7 @@ class Levelled:
 async def measure_loudness(path: Path) -> Loudness:
     """Integrated loudness, true peak and range of a file's first audio track; mono counts as played on both sides."""
     command = target(source(path).audio.filter("ebur128", **METER), path=Path(os.devnull), format="null")
-    return parse((await run(command, limits=sound(LONGEST_MEDIA_S), verbosity="info")).errors)
+    return parse((await run(command, limits=sound(LONGEST_MEDIA_S), verbosity=TELLING)).errors)
 
 
 def parse(report: str) -> Loudness:
@@ -123,4 +123,4 @@ async def _write(
         # ffmpeg's own way from mono to stereo takes 3 dB off.
         stream = stream.filter("channelmap", map="0|0", channel_layout="stereo")
     command = target(stream, path=dest, format=kind, acodec=acodec, **({"rf64": "auto"} if kind == "wav" else {}))
-    return parse((await run(command, limits=sound(LONGEST_MEDIA_S), stdin=raw(), verbosity="info")).errors)
+    return parse((await run(command, limits=sound(LONGEST_MEDIA_S), stdin=raw(), verbosity=TELLING)).errors)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orchestrator.dubbing.loudness import Loudness
 from orchestrator.media.audio import NoAudioError, sound_of
-from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, run, source, target
+from orchestrator.media.ffmpeg import LONGEST_MEDIA_S, TELLING, run, source, target
 from orchestrator.media.limits import sound
 from orchestrator.media.loudness import METER, RATE, parse
 from orchestrator.media.streams import inspect
@@ -26,7 +26,7 @@ async def extract_original(path: Path, dest: Path, seconds: float) -> Loudness:
     stereo = stream.filter("aformat", channel_layouts="stereo")
     metered = stereo.filter("atrim", end=f"{seconds:.6f}").filter("ebur128", **METER)
     command = target(metered, path=dest, beside=beside, format="wav", acodec="pcm_f32le", rf64="auto")
-    return parse((await run(command, limits=sound(seconds), verbosity="info")).errors)
+    return parse((await run(command, limits=sound(seconds), verbosity=TELLING)).errors)
 
 
 async def keep_original(path: Path, dest: Path) -> None:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from orchestrator.media.failures import MediaError, failure
-from orchestrator.media.ffmpeg import run, source, target
+from orchestrator.media.ffmpeg import TELLING, run, source, target
 from orchestrator.media.limits import Limits
 from orchestrator.media.streams import inspect
 from tests.orchestrator.media.clips import ffmpeg, waited
@@ -111,6 +111,19 @@ def test_a_full_disk_is_named() -> None:
     with pytest.raises(MediaError, match="no space") as caught:
         waited(run(command))
     assert (caught.value.code, caught.value.status) == ("storage_full", 507)
+
+
+def test_a_full_disk_is_named_where_ffmpeg_tells_of_more_than_errors() -> None:
+    command = ["ffmpeg", "-nostdin", "-f", "lavfi", "-i", "sine=duration=20", "-f", "s16le", "-y", "/dev/full"]
+    with pytest.raises(MediaError, match="no space") as caught:
+        waited(run(command, verbosity=TELLING))
+    assert caught.value.code == "storage_full"
+
+
+def test_a_damaged_file_is_named_where_ffmpeg_tells_of_more_than_errors(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no media at all" * 1000)
+    with pytest.raises(MediaError, match="incomplete, damaged or not a media file"):
+        waited(run(target(source(tmp_path / "a.mp4").audio, path=tmp_path / "a.wav"), verbosity=TELLING))
 
 
 LIMITED = """

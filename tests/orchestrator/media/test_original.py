@@ -9,6 +9,7 @@ import soundfile
 
 from orchestrator.dubbing.loudness import Loudness
 from orchestrator.media.audio import NoAudioError
+from orchestrator.media.loudness import measure_loudness
 from orchestrator.media.original import extract_original
 from tests.orchestrator.media.clips import ffmpeg, loud_from, waited
 
@@ -85,3 +86,23 @@ def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
     ffmpeg(tmp_path, "{picture} {h264} mute.mp4")
     with pytest.raises(NoAudioError):
         extracted(tmp_path / "mute.mp4")
+
+
+COMPLAINTS = ("No space left on device", "Out of memory", "File too large", "x\n[error] Disk quota exceeded")
+CHAPTER = ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=Out of memory\n"
+
+
+@pytest.mark.parametrize("complaint", COMPLAINTS)
+@pytest.mark.parametrize("field", ["title", "description", "comment"])
+def test_what_a_file_says_of_itself_is_no_failure_of_ours(tmp_path: Path, field: str, complaint: str) -> None:
+    ffmpeg(tmp_path, f"{{tone}} -metadata {field}='{complaint}' -c:a aac a.mp4")
+    samples, loudness = extracted(tmp_path / "a.mp4")
+    assert len(samples) / RATE == pytest.approx(3.0, abs=0.03)
+    assert -40 < loudness.integrated < -10
+    assert -40 < waited(measure_loudness(tmp_path / "a.mp4")).integrated < -10
+
+
+def test_a_chapters_name_is_no_failure_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "chapters.txt").write_text(CHAPTER, "utf-8")
+    ffmpeg(tmp_path, "{tone} -f ffmetadata -i chapters.txt -map_metadata 1 -map_chapters 1 -map 0 -c:a aac a.mkv")
+    assert extracted(tmp_path / "a.mkv")[1].integrated > -40
