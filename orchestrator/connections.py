@@ -1,6 +1,9 @@
 """How many connections to the database a process may hold. The pools are made of these figures, and the checks of k8s/
 add them up against the server's max_connections."""
 
+POOL = 10
+"""What a pool has where nobody says otherwise."""
+
 CANCELLING = 2
 """An API process's own pool for the queue: only cancelling a job asks it, everything else goes by the request's own
 transaction."""

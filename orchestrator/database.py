@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from orchestrator.connections import POOL
 from orchestrator.embedded_postgres import EmbeddedPostgres
 from orchestrator.errors import OctaviaError
 from orchestrator.patience import pauses
@@ -20,9 +21,6 @@ from orchestrator.time_limit import not_counted
 __all__ = ["Base", "EmbeddedPostgres", "make_engine", "make_sync_engine", "one_of", "patiently", "sessions"]
 
 T = TypeVar("T")
-
-POOL = 10
-"""Connections of an engine whose maker does not say otherwise."""
 
 PATIENCE_S = 120.0
 """How long a step's own statements wait for a database that is away."""

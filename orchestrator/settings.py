@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.billing.offers import PACKAGES, Package, Plan
+from orchestrator.connections import POOL
 from orchestrator.credits.prices import JobKind, Price
 from orchestrator.jobs.limits import Limit, StepName
 from orchestrator.quality.reading_back import ReadBack
@@ -37,7 +38,7 @@ class Settings(BaseSettings):
     database_url: str | None = None
     """A PostgreSQL to use (postgresql://user:password@host/name); None: `octavia up` runs its own in data_dir."""
 
-    database_pool: int = Field(default=10, ge=3)
+    database_pool: int = Field(default=POOL, ge=3)
     """Connections in a process's pool. An API process has one such pool and four connections more, a worker two: all
     processes there may be, and thirty for others, must stay below the server's max_connections."""
 

@@ -7,12 +7,9 @@ from typing import Any
 
 import yaml
 
-from orchestrator.connections import OTHERS, of_api, of_worker
-from orchestrator.settings import Settings
+from orchestrator.connections import OTHERS, POOL, of_api, of_worker
 
 K8S = Path(__file__).parents[2] / "k8s" / "overlays" / "production"
-
-
 CONNECTIONS = "/spec/postgresql/parameters/max_connections"
 
 
@@ -65,14 +62,13 @@ def parts(
         return peak_minutes_per_s * float(cost["cpu_s"].get(kind, 0.0)) / utilization
 
     api, workers = cores("api", float(limits["api_utilization"])), cores("worker") / WORKER_CORES
-    pool = int(Settings.model_fields["database_pool"].default)
     here = f"measured here: {measured['command']}"
     found = [
         Part("API processes", api, most["octavia-api"], "of a core each", here),
         Part("workers", workers, most["octavia-worker"], f"of {WORKER_CORES} core each", here),
         Part(
             "PostgreSQL, connections",
-            api * of_api(pool) + workers * of_worker(pool),
+            api * of_api(POOL) + workers * of_worker(POOL),
             most["connections"] - OTHERS,
             "connections",
             "processes as above, with full pools (orchestrator/connections.py)",

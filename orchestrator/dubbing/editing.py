@@ -57,15 +57,15 @@ class _Refused(Exception):  # noqa: N818  (becomes an InvalidEditError with the 
 class Bounds:
     """Within which a transcript is edited. `duration`: of the media, s. `next_id`: a number no segment ever had.
 
-    `voices`: those there are by target language; None where nobody can say. `usual`: the voice of a speaker in a
-    language, where no other is chosen.
+    `usual`: the voice of a speaker in a language, where no other is chosen. `voices`: those there are by target
+    language; None where nobody can say.
     """
 
     duration: float
     languages: Sequence[str]
     next_id: int
+    usual: Callable[[str | None, str], str | None]
     voices: Callable[[str, str], bool] | None = None
-    usual: Callable[[str | None, str], str | None] = lambda _speaker, _language: None
 
 
 @dataclass(slots=True)

@@ -50,12 +50,6 @@ Sound = Callable[[Entry, str], object]
 """What a segment's line in a language sounds like, apart from its words: the same for the same voice."""
 
 
-def own_voice(entry: Entry, language: str) -> object:
-    """The voice that was chosen for a line."""
-    line = entry.lines.get(language)
-    return line and line.voice
-
-
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What is other in a transcript than in the one before it.
@@ -79,7 +73,7 @@ class Changes:
         return frozenset().union(*self.spoken.values())
 
 
-def compare(before: Transcript, after: Transcript, languages: Iterable[str], sound: Sound = own_voice) -> Changes:
+def compare(before: Transcript, after: Transcript, languages: Iterable[str], sound: Sound) -> Changes:
     """What `after` changes in these target languages, and in the original."""
     old = {entry.id: entry for entry in before}
     new = {entry.id: entry for entry in after}
@@ -103,7 +97,7 @@ def covered(entries: Iterable[Entry]) -> float:
     return total
 
 
-def is_stale(before: Entry | None, entry: Entry, language: str, sound: Sound = own_voice) -> bool:
+def is_stale(before: Entry | None, entry: Entry, language: str, sound: Sound) -> bool:
     """Whether the segment is other in this language than it was: its words, its voice, or when it is said."""
     if before is None or (before.start, before.end) != (entry.start, entry.end):
         return True

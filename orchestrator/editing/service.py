@@ -134,15 +134,16 @@ async def edit(
             raise TextsAloneError
         before = await store.read(session, job, number)
         duration = await _duration(session, job, before)
+        voices = await voices_of(session, job)
         bounds = Bounds(
             duration,
             job.target_languages,
             await store.next_id(session, job, before),
+            voices.usual,
             _voices(known) if known else None,
-            (await voices_of(session, job)).usual,
         )
         after = edited(before, operations, bounds)
-        await name_speakers(session, job, before, after)
+        await name_speakers(session, job, voices, before, after)
         revision = await store.add(session, job, before, after, "edit", operations=len(operations))
         there = {entry.id: entry for entry in before}
         changed = {entry.id for entry in after if there.get(entry.id) != entry}

@@ -50,13 +50,12 @@ async def voices_of(session: AsyncSession, job: Job) -> Voices:
     return Voices(job.voices, {each.name: each for each in cast})
 
 
-async def name_speakers(session: AsyncSession, job: Job, before: Transcript, after: Transcript) -> None:
+async def name_speakers(session: AsyncSession, job: Job, voices: Voices, before: Transcript, after: Transcript) -> None:
     """Give each speaker whose name is new the voices of the one whose segment it first was. A name is new where nobody
     was told apart by it and no segment has it, whoever had it in an earlier revision.
     """
     former = {entry.id: entry.speaker for entry in before}
     used = {speaker or EVERYBODY for speaker in former.values()}
-    voices = await voices_of(session, job)
     cast = {name: each for name, each in voices.cast.items() if each.seconds > 0 or name in used}
     named: dict[str, JobSpeaker] = {}
     for entry in after:

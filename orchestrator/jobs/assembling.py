@@ -18,7 +18,7 @@ from orchestrator.database import patiently
 from orchestrator.dubbing.balance import Levels, Mix
 from orchestrator.dubbing.fit import past, place, slot_of, slot_of_cue
 from orchestrator.dubbing.loudness import TARGET_LUFS
-from orchestrator.dubbing.timeline import Slot
+from orchestrator.dubbing.timeline import Placement, Slot
 from orchestrator.errors import OctaviaError
 from orchestrator.jobs import beds, keys, rows
 from orchestrator.jobs.advance import RENDERING, MergeProgress
@@ -77,11 +77,15 @@ class Dub:
         ends = ((rendition.onset or 0.0) + (rendition.seconds or 0.0) for _, rendition in self.spoken)
         return max(self.media.duration, *ends, SHORTEST_S)
 
-    @property
-    def slots(self) -> list[Slot]:
-        """The segments' own slots, whatever the speech before them takes of these."""
+    def placed(self, seconds: float) -> list[tuple[SegmentRow, Rendition, Placement, Slot]]:
+        """Where the speech lies in so long a dub, beside each segment's own slot, whoever runs into it."""
+        starts = [segment.start for segment, _ in self.spoken]
+        placements = place(starts, [rendition.seconds or 0.0 for _, rendition in self.spoken], seconds)
         slot = slot_of_cue if self.job.kind in OF_SUBTITLES else slot_of
-        return [slot(segment.start, segment.end, segment.next_start) for segment, _ in self.spoken]
+        return [
+            (segment, rendition, placement, slot(segment.start, segment.end, segment.next_start))
+            for (segment, rendition), placement in zip(self.spoken, placements, strict=True)
+        ]
 
     @property
     def has_track(self) -> bool:
@@ -117,11 +121,6 @@ async def place_dub(job_id: str, language: str) -> None:
 
     async def work(session: AsyncSession) -> None:
         dub = await _dub(session, job_id, language)
-        placements = place(
-            [segment.start for segment, _ in dub.spoken],
-            [rendition.seconds or 0.0 for _, rendition in dub.spoken],
-            dub.media.duration,
-        )
         values = [
             {
                 "job_id": dub.job.id,
@@ -130,7 +129,7 @@ async def place_dub(job_id: str, language: str) -> None:
                 "onset": placement.onset,
                 "overflow": past(placement, slot),
             }
-            for (segment, _), placement, slot in zip(dub.spoken, placements, dub.slots, strict=True)
+            for segment, _, placement, slot in dub.placed(dub.media.duration)
         ]
         if values:
             await session.execute(update(Rendition), values)

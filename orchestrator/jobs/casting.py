@@ -43,8 +43,8 @@ async def speakers_of(job: Job, language: str, segments: Sequence[SegmentRow]) -
 
 def cast_for(cast: Mapping[str, JobSpeaker], speaker: str | None) -> JobSpeaker | None:
     """Who of a job's speakers says what `speaker` does: that one, or for a name nobody has, whoever says most."""
-    most = max(cast.values(), key=lambda each: (each.seconds, each.name), default=None)
-    return cast.get(speaker or EVERYBODY, most)
+    named = cast.get(speaker or EVERYBODY)
+    return named or max(cast.values(), key=lambda each: (each.seconds, each.name), default=None)
 
 
 async def _speaker(job: Job, language: str, cast: JobSpeaker | None, own: str | None, known: Capabilities) -> Speaker:

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -55,11 +55,14 @@ class Sound:
         return floats(await asyncio.to_thread(lambda: np.fromfile(self._path, "<i2", count, offset=offset)))
 
 
-async def read_back(dub: Dub, language: str, sound: Sound, how: ReadBack) -> dict[str, Any] | Reason:
+async def read_back(
+    dub: Dub, language: str, sound: Sound, how: ReadBack | Literal["regenerated"]
+) -> dict[str, Any] | Reason:
     """What Whisper hears of the finished dub, beside what its segments say."""
+    if how == "regenerated":
+        return how
     if how == "none":
-        of_the_first = dub.job.regenerates is not None and dub.job.options.get("read_back") is None
-        return "regenerated" if of_the_first and current().settings.read_back != "none" else "not_asked"
+        return "not_asked"
     picked = [dub.spoken[at] for at in chosen([rendition.seconds or 0.0 for _, rendition in dub.spoken], how)]
     if not picked:
         return "nothing_spoken"

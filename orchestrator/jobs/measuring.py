@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import structlog
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.database import patiently
-from orchestrator.dubbing.fit import past, place
+from orchestrator.dubbing.fit import past
 from orchestrator.errors import OctaviaError
 from orchestrator.inference import ModelRefusedError
 from orchestrator.jobs import keys, listening, rows
@@ -135,23 +135,17 @@ def taken_over(job: Job, language: str) -> bool:
     return any(file["kind"] == "quality_report" for file in files)
 
 
-def how_read_back(job: Job) -> ReadBack:
-    """As the job asks, else as the service is set; of a dub that is made anew only where it is asked for."""
+def how_read_back(job: Job) -> ReadBack | Literal["regenerated"]:
+    """As the job asks, else as the service is set: then not again where a dub is made anew."""
     asked: bool | None = job.options.get("read_back")
-    if asked is None and job.regenerates is not None:
-        return "none"
-    if asked is None:
-        return current().settings.read_back
-    return "full" if asked else "none"
+    if asked is not None:
+        return "full" if asked else "none"
+    usual = current().settings.read_back
+    return "regenerated" if usual != "none" and job.regenerates is not None else usual
 
 
 def spoken_of(dub: Dub) -> list[Spoken]:
     """The dub's segments as they lie in its sound."""
-    placements = place(
-        [segment.start for segment, _ in dub.spoken],
-        [rendition.seconds or 0.0 for _, rendition in dub.spoken],
-        dub.seconds,
-    )
     return [
         Spoken(
             segment.index,
@@ -161,7 +155,7 @@ def spoken_of(dub: Dub) -> list[Spoken]:
             placement,
             slot,
         )
-        for (segment, rendition), placement, slot in zip(dub.spoken, placements, dub.slots, strict=True)
+        for segment, rendition, placement, slot in dub.placed(dub.seconds)
     ]
 
 

@@ -9,9 +9,7 @@ whose time is over. Webhooks that nothing delivers any more are given up. Any nu
 of it is guarded and repeatable.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -34,7 +32,7 @@ from orchestrator.rate_limits import known_addresses
 from orchestrator.rate_limits import storage as rate_limits
 from orchestrator.retention import service as retention
 from orchestrator.storage import Storage
-from orchestrator.sweeping import SweepError, every_part, every_row
+from orchestrator.sweeping import every_part, every_row, for_ever
 from orchestrator.voices.service import forget_unused
 from orchestrator.webhooks import sending as webhooks
 from orchestrator.webhooks.service import forget_old as forget_old_deliveries
@@ -102,10 +100,7 @@ _FORGET_LOST_RUNS = sa.text(
 
 async def sweep_for_ever(engine: AsyncEngine, storage: Storage, retry_hours: float) -> None:
     """Sweep every minute; what failed is tried again at the next. `retry_hours`: see the setting."""
-    while True:
-        await asyncio.sleep(EVERY_S)
-        with suppress(SweepError):
-            await sweep(engine, storage, retry_hours=retry_hours)
+    await for_ever(partial(sweep, engine, storage, retry_hours=retry_hours), EVERY_S)
 
 
 async def _cancel_tree(workflow_id: str) -> None:

@@ -6,7 +6,6 @@ is still there, once nobody will ask for them. Any number of workers may sweep a
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -24,7 +23,7 @@ from orchestrator.media.models import Media
 from orchestrator.media.service import Surroundings, media_prefix
 from orchestrator.settings import Settings
 from orchestrator.storage import Storage
-from orchestrator.sweeping import SweepError, every_part, every_row
+from orchestrator.sweeping import every_part, every_row, for_ever
 from orchestrator.uploads import keys, rows
 from orchestrator.uploads.errors import TakenOverError
 from orchestrator.uploads.finishing import finish, keep
@@ -53,10 +52,7 @@ class Net:
 async def sweep_for_ever(settings: Settings, engine: AsyncEngine, storage: Storage) -> None:
     """Sweep every minute; what failed is tried again at the next."""
     net = Net(settings, sessions(engine), storage, asyncio.Semaphore(1))
-    while True:
-        await asyncio.sleep(EVERY_S)
-        with suppress(SweepError):
-            await sweep(net)
+    await for_ever(partial(sweep, net), EVERY_S)
 
 
 async def sweep(net: Surroundings) -> None:
@@ -82,10 +78,8 @@ async def _expire(net: Surroundings) -> None:
 
     closed = sa.exists().where(User.id == Upload.user_id, User.status == "deleted")
     over = (Upload.expires_at < sa.func.now()) | closed
-    await every_row(
-        await _found(net, Upload.protocol == "tus", Upload.status.in_(OPEN), _silent(LOST), over),
-        expire,
-    )
+    found = await _found(net, Upload.protocol == "tus", Upload.status.in_(OPEN), _silent(LOST), over)
+    await every_row(found, expire)
 
 
 async def _finish_left(net: Surroundings) -> None:

@@ -34,7 +34,7 @@ def three() -> Transcript:
 
 def done(*operations: dict[str, Any], transcript: Transcript | None = None, next_id: int = 3) -> Transcript:
     usual = {None: "lola", "A": "lola", "B": "joe"}
-    bounds = Bounds(DURATION, ["es"], next_id, lambda _, name: name in ("lola", "joe"), lambda who, _: usual.get(who))
+    bounds = Bounds(DURATION, ["es"], next_id, lambda who, _: usual.get(who), lambda _, name: name in ("lola", "joe"))
     return edited(transcript or three(), [PARSE.validate_python(each) for each in operations], bounds)
 
 
@@ -154,6 +154,10 @@ def test_cues_that_overlapped_before_may_be_edited_but_not_made_to_overlap() -> 
         done({"op": "times", "segment": 2, "start": 5.5}, transcript=cues)
 
 
+def own_voice(segment: Entry, language: str) -> str | None:
+    return segment.lines[language].voice if language in segment.lines else None
+
+
 def same_sound(_entry: Entry, _language: str) -> str:
     return "lola"
 
@@ -161,22 +165,22 @@ def same_sound(_entry: Entry, _language: str) -> str:
 def test_only_what_is_other_is_stale() -> None:
     before = three()
     after = done({"op": "translation", "segment": 1, "language": "es", "text": "otra"}, {"op": "delete", "segment": 2})
-    changes = compare(before, after, ["es", "de"])
+    changes = compare(before, after, ["es", "de"], own_voice)
     assert changes.spoken == {"es": {1, 2}, "de": {2}}
     assert (changes.seconds, changes.total) == ({"es": 4.0, "de": 2.0}, 6.0)
     speaker = compare(before, done({"op": "speaker", "segment": 1, "speaker": "A"}), ["es"], same_sound)
     assert (speaker.any, speaker.source, speaker.spoken) == (True, True, {"es": frozenset()})
-    other = compare(before, done({"op": "speaker", "segment": 1, "speaker": "B"}), ["es"])
+    other = compare(before, done({"op": "speaker", "segment": 1, "speaker": "B"}), ["es"], own_voice)
     assert other.spoken == {"es": {1}}
-    assert not compare(before, done({"op": "speaker", "segment": 0, "speaker": "A"}), ["es"]).any
-    assert compare(before, done({"op": "retranslate", "segment": 0}), ["es"]).spoken == {"es": {0}}
+    assert not compare(before, done({"op": "speaker", "segment": 0, "speaker": "A"}), ["es"], own_voice).any
+    assert compare(before, done({"op": "retranslate", "segment": 0}), ["es"], own_voice).spoken == {"es": {0}}
 
 
 def test_time_that_two_segments_share_counts_once() -> None:
     before = three()
-    merged = compare(before, done({"op": "merge", "segments": [0, 1]}), ["es"])
+    merged = compare(before, done({"op": "merge", "segments": [0, 1]}), ["es"], own_voice)
     assert (merged.seconds, merged.total) == ({"es": 5.0}, 7.0)
-    split = compare(before, done({"op": "split", "segment": 0, "at": 2.0}), ["es"])
+    split = compare(before, done({"op": "split", "segment": 0, "at": 2.0}), ["es"], own_voice)
     assert (split.seconds, split.total) == ({"es": 2.0}, 6.0)
 
 

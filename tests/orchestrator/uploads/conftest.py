@@ -1,5 +1,6 @@
 """A small client of the tus protocol that shows every answer, and what is stored behind the API."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -7,9 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from orchestrator.accounts.models import User
 from orchestrator.settings import Settings
+from orchestrator.storage import Storage
+from orchestrator.uploads.sweeper import Net
 from tests.fixtures_control_plane import Bearer
 
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -77,3 +81,9 @@ def stored(app_settings: Settings) -> Callable[[], list[str]]:
         return sorted(Path(path).relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
     return paths
+
+
+@pytest.fixture
+def net(app_settings: Settings, make_session: async_sessionmaker[AsyncSession], storage: Storage) -> Net:
+    """What the sweeper works with."""
+    return Net(app_settings, make_session, storage, asyncio.Semaphore(1))

@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from orchestrator.media.models import Media
-from orchestrator.settings import Settings
 from orchestrator.storage import Storage
 from orchestrator.uploads.errors import TakenOverError
 from orchestrator.uploads.finishing import finish, keep
@@ -27,11 +26,6 @@ pytestmark = pytest.mark.anyio
 
 Stored = Callable[[], list[str]]
 Make = async_sessionmaker[AsyncSession]
-
-
-@pytest.fixture
-def net(app_settings: Settings, make_session: Make, storage: Storage) -> Net:
-    return Net(app_settings, make_session, storage, asyncio.Semaphore(1))
 
 
 @contextmanager

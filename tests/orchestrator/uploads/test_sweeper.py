@@ -15,7 +15,6 @@ from orchestrator.accounts import deletion
 from orchestrator.accounts.models import User
 from orchestrator.media.models import Media
 from orchestrator.observability.metrics import SWEEP_FAILURES
-from orchestrator.settings import Settings
 from orchestrator.storage import Storage, StorageError
 from orchestrator.sweeping import SweepError
 from orchestrator.uploads.finishing import finish
@@ -27,11 +26,6 @@ pytestmark = pytest.mark.anyio
 
 Stored = Callable[[], list[str]]
 Make = async_sessionmaker[AsyncSession]
-
-
-@pytest.fixture
-def net(app_settings: Settings, make_session: Make, storage: Storage) -> Net:
-    return Net(app_settings, make_session, storage, asyncio.Semaphore(1))
 
 
 async def later(make_session: Make, interval: str, *columns: str) -> None:
