@@ -37,7 +37,6 @@ from orchestrator.media.audio import CONTENT_TYPES, AudioFormat, encode_audio
 from orchestrator.media.burning import BurnedSubtitles
 from orchestrator.media.merge import SoftSubtitles, merge
 from orchestrator.media.models import Media
-from orchestrator.media.original import keep_original
 from orchestrator.subtitles import srt
 from orchestrator.subtitles.cues import Cue
 from orchestrator.subtitles.rules import rules_for
@@ -240,28 +239,28 @@ async def _mixed(dub: Dub, source: Path, levels: Levels | None, scratch: Path, r
     spoken = begun + (LEVELLED - begun) * SPOKEN_SHARE
     clips = clips_of(rendition for _, rendition in dub.spoken)
     async with AsyncExitStack() as stack:
+        redone = False
         if dub.job.regenerates is not None and dub.mix != "replace":
-            source = await stack.enter_async_context(_original(dub, source, scratch))
-        made = beds.bed(
-            str(dub.job.regenerates or dub.job.id), dub.mix, source, scratch, dub.seconds, report.part(0.0, begun)
-        )
+            source, redone = await stack.enter_async_context(_original(dub, source))
+        job_id = str(dub.job.regenerates or dub.job.id)
+        progress = report.part(0.0, begun)
+        made = beds.bed(job_id, dub.mix, source, scratch, dub.seconds, progress, redone=redone)
         bed = await stack.enter_async_context(made)
         voice = stem(clips, dub.seconds, report.part(begun, spoken))
         return await mixed(voice, bed, scratch, dub.goal, levels=levels, progress=report.part(spoken, LEVELLED))
 
 
 @asynccontextmanager
-async def _original(dub: Dub, before: Path, scratch: Path) -> AsyncIterator[Path]:
-    """The original's sound for a bed: the media, or where that is deleted what the video made before has of it."""
+async def _original(dub: Dub, before: Path) -> AsyncIterator[tuple[Path, bool]]:
+    """What holds the original's sound for a bed, and whether that is a video of ours: the one made before, where the
+    media is deleted."""
     if dub.media.available and await current().storage.exists(dub.media.storage_key):
         async with current().storage.local(dub.media.storage_key) as path:
-            yield path
+            yield path, False
         return
     if dub.job.kind != "video_translation":
         raise OriginalGoneError
-    original = scratch / "original.mka"
-    await keep_original(before, original)
-    yield original
+    yield before, True
 
 
 async def _finished(

@@ -29,18 +29,26 @@ Share = Callable[[float], None]
 
 @asynccontextmanager
 async def bed(
-    job_id: str, mix: Mix, source: Path, scratch: Path, seconds: float, progress: Share = lambda _: None
+    job_id: str,
+    mix: Mix,
+    source: Path,
+    scratch: Path,
+    seconds: float,
+    progress: Share = lambda _: None,
+    *,
+    redone: bool = False,
 ) -> AsyncIterator[Bed | None]:
     """The bed of a dub of the media `source`, made in `scratch`; None where the dub replaces the original's sound.
 
     The background without voices is made once for all languages of a job and kept with the results, which may be made
-    anew of it. Raises NoAudioError, MediaError, ModelRefusedError where no model takes voices out.
+    anew of it. With `redone` the `source` is a video of ours. Raises NoAudioError, MediaError, ModelRefusedError where
+    no model takes voices out.
     """
     if mix == "replace":
         yield None
         return
     original = scratch / "original.wav"
-    loudness = await extract_original(source, original, seconds)
+    loudness = await extract_original(source, original, seconds, redone=redone)
     if mix == "voice_over":
         yield Bed(original, loudness, ducked=True)
         return
@@ -79,12 +87,13 @@ def _read(file: soundfile.SoundFile, window: Window) -> Samples:
 
 
 async def _voices(original: Path, background: Path) -> AsyncIterator[Samples]:
-    """What was taken out of the original, in blocks [n, 2]."""
+    """What was taken out of the original, in blocks [n, 2], as far as both go: a video of ours may end elsewhere."""
 
     def block(whole: soundfile.SoundFile, rest: soundfile.SoundFile) -> Samples:
         left: Samples = whole.read(BLOCK, "float32", always_2d=True)
-        left[:] -= rest.read(len(left), "float32", always_2d=True)
-        return left
+        found = rest.read(len(left), "float32", always_2d=True)
+        left[: len(found)] -= found
+        return left[: len(found)]
 
     with soundfile.SoundFile(original) as whole, soundfile.SoundFile(background) as rest:
         while len(samples := await asyncio.to_thread(block, whole, rest)):

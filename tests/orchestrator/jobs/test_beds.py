@@ -87,6 +87,22 @@ async def test_it_is_made_once_for_all_languages(storage_with_models: Storage, t
     assert await storage_with_models.exists(keys.background("k"))
 
 
+@pytest.mark.parametrize("there_s", [0.9, 1.1])
+async def test_a_kept_background_need_not_be_as_long_as_the_original_that_is_left(
+    storage_of_steps: Storage, tmp_path: Path, there_s: float
+) -> None:
+    whole = song(1.1)
+    sides = whole - whole.mean(axis=1, keepdims=True)
+    soundfile.write(tmp_path / "song.wav", whole[:RATE], RATE, "FLOAT")
+    file = io.BytesIO()
+    soundfile.write(file, sides[: round(there_s * RATE)], RATE, "PCM_24", format="FLAC")
+    await storage_of_steps.put_bytes(keys.background("m"), file.getvalue())
+    async with beds.bed("m", "keep_background", tmp_path / "song.wav", tmp_path, 1.0) as bed:
+        assert bed is not None
+        assert bed.voices is not None
+        assert bed.voices.integrated == pytest.approx(-20.0, abs=1)
+
+
 async def test_without_a_model_that_does_it_the_reason_is_given(
     storage_of_steps: Storage, tmp_path: Path, model_plane: str
 ) -> None:

@@ -10,6 +10,7 @@ import soundfile
 from orchestrator.dubbing.loudness import Loudness
 from orchestrator.media.audio import NoAudioError
 from orchestrator.media.loudness import measure_loudness
+from orchestrator.media.merge import merge
 from orchestrator.media.original import extract_original
 from tests.orchestrator.media.clips import ffmpeg, loud_from, waited
 
@@ -86,6 +87,23 @@ def test_a_file_without_sound_is_refused(tmp_path: Path) -> None:
     ffmpeg(tmp_path, "{picture} {h264} mute.mp4")
     with pytest.raises(NoAudioError):
         extracted(tmp_path / "mute.mp4")
+
+
+@pytest.mark.parametrize(
+    ("coding", "late"),
+    [("-c:a aac", ""), ("-c:a pcm_s16le", ""), ("-c:a libmp3lame", ""), ("-c:a aac", "-itsoffset 0.7")],
+)
+def test_out_of_a_video_of_ours_it_sounds_when_it_did(tmp_path: Path, coding: str, late: str) -> None:
+    soundfile.write(tmp_path / "dub.wav", noise(2), RATE)
+    ffmpeg(tmp_path, f"{{picture}} {late} {{tone}} {{h264}} -t 3 {coding} clip.mov")
+    waited(merge(tmp_path / "clip.mov", tmp_path / "dub.wav", tmp_path / "ours.mp4"))
+    before, _ = extracted(tmp_path / "clip.mov")
+    after = tmp_path / "after.wav"
+    waited(extract_original(tmp_path / "ours.mp4", after, 3.0, redone=True))
+    found, _ = soundfile.read(after, dtype="float32", always_2d=True)
+    shared = slice(round(0.8 * RATE), round(2.8 * RATE))
+    assert abs(len(found) - len(before)) <= 1024
+    assert np.allclose(found[shared], before[shared], atol=0.02)
 
 
 COMPLAINTS = ("No space left on device", "Out of memory", "File too large", "x\n[error] Disk quota exceeded")
